@@ -1,0 +1,5 @@
+//! Checkpoints: how snapshots become durable and are found again.
+
+mod block;
+
+pub use block::{Block, BlockKind};

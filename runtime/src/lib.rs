@@ -1,0 +1,20 @@
+//! The engine of Millstream: time, watermarks, barriers, state, checkpoints, drivers, launcher.
+//!
+//! It knows no operator and no connector: those implement the contracts in [`operator`], [`source`]
+//! and [`sink`]. Users of Millstream want the facade crate `millstream` instead.
+
+pub mod checkpoint;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod hash;
+pub mod metrics;
+pub mod operator;
+pub mod record;
+pub mod sink;
+pub mod source;
+pub mod state;
+pub mod time;
+pub mod watermark;
+
+pub use error::{BoxError, Error, ErrorKind, Result};

@@ -1,0 +1,177 @@
+//! Counters of every operator instance, written by its worker and read by anyone.
+//!
+//! Written with relaxed atomics once per batch, never once per record.
+
+use crate::time::{WATERMARK_MIN, Watermark};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One counter.
+#[derive(Default, Debug)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+    /// Replaces the value.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+    /// The value now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A watermark that others may read.
+#[derive(Debug)]
+pub struct WatermarkGauge(AtomicI64);
+
+impl Default for WatermarkGauge {
+    fn default() -> Self {
+        WatermarkGauge(AtomicI64::new(WATERMARK_MIN))
+    }
+}
+
+impl WatermarkGauge {
+    /// Replaces the value.
+    pub fn set(&self, watermark: Watermark) {
+        self.0.store(watermark, Ordering::Relaxed);
+    }
+    /// The value now.
+    pub fn get(&self) -> Watermark {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one operator instance (one operator on one worker).
+#[derive(Default, Debug)]
+pub struct OperatorMetrics {
+    /// Records taken.
+    pub records_in: Counter,
+    /// Records put out.
+    pub records_out: Counter,
+    /// Records that came too late to be placed.
+    pub late: Counter,
+    /// Records passed over on purpose: malformed input under a skip policy.
+    pub skipped: Counter,
+    /// Records sent to a dead-letter stream.
+    pub dead: Counter,
+    /// Records that wait behind a barrier.
+    pub stashed: Counter,
+    /// The operator's watermark.
+    pub watermark: WatermarkGauge,
+    /// Keys in its state.
+    pub state_keys: Counter,
+}
+
+/// The state of one split of a source.
+#[derive(Debug)]
+pub struct SplitMetrics {
+    /// The split's id.
+    pub id: String,
+    /// Its watermark.
+    pub watermark: WatermarkGauge,
+    /// It had no record for longer than the idle timeout.
+    pub idle: AtomicBool,
+    /// It has ended.
+    pub finished: AtomicBool,
+}
+
+/// The counters of a source instance beyond those of an operator.
+#[derive(Default, Debug)]
+pub struct SourceMetrics {
+    /// Its splits.
+    pub splits: Mutex<Vec<Arc<SplitMetrics>>>,
+    /// Its own watermark: the minimum of its active splits.
+    pub watermark: WatermarkGauge,
+    /// It has no active split.
+    pub idle: AtomicBool,
+    /// All its splits have ended and no more will come.
+    pub finished: AtomicBool,
+    /// Records under way: sent and not yet through the job.
+    pub in_flight: Counter,
+    /// Bytes read.
+    pub bytes: Counter,
+    /// Times it stopped reading because too many records were under way.
+    pub throttled: Counter,
+}
+
+impl SourceMetrics {
+    /// The splits now.
+    pub fn splits(&self) -> Vec<Arc<SplitMetrics>> {
+        self.splits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// The counters of a job's checkpoints.
+#[derive(Default, Debug)]
+pub struct CheckpointMetrics {
+    /// The newest complete one; 0: none yet.
+    pub last_complete: Counter,
+    /// How many were completed since the start.
+    pub completed: Counter,
+    /// How many failed since the start.
+    pub failed: Counter,
+    /// From barrier to completion, in microseconds, of the last complete one.
+    pub last_duration_us: Counter,
+    /// Bytes written for the last complete one.
+    pub last_bytes: Counter,
+}
+
+/// The registry of a process: every operator instance of the job.
+#[derive(Default, Debug)]
+pub struct Registry {
+    operators: Mutex<Vec<(usize, usize, Arc<OperatorMetrics>)>>,
+    sources: Mutex<Vec<(usize, usize, Arc<SourceMetrics>)>>,
+    /// The checkpoints.
+    pub checkpoints: CheckpointMetrics,
+}
+
+impl Registry {
+    /// The counters of operator `node` on `worker`, made at the first call.
+    pub fn operator(&self, node: usize, worker: usize) -> Arc<OperatorMetrics> {
+        get_or_make(&self.operators, node, worker)
+    }
+
+    /// The source counters of operator `node` on `worker`, made at the first call.
+    pub fn source(&self, node: usize, worker: usize) -> Arc<SourceMetrics> {
+        get_or_make(&self.sources, node, worker)
+    }
+
+    /// All operator instances: `(node, worker, counters)`.
+    pub fn operators(&self) -> Vec<(usize, usize, Arc<OperatorMetrics>)> {
+        self.operators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// All source instances: `(node, worker, counters)`.
+    pub fn sources(&self) -> Vec<(usize, usize, Arc<SourceMetrics>)> {
+        self.sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+fn get_or_make<M: Default>(
+    all: &Mutex<Vec<(usize, usize, Arc<M>)>>,
+    node: usize,
+    worker: usize,
+) -> Arc<M> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, _, found)) = all.iter().find(|(n, w, _)| (*n, *w) == (node, worker)) {
+        return found.clone();
+    }
+    let made = Arc::new(M::default());
+    all.push((node, worker, made.clone()));
+    made
+}

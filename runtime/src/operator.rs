@@ -1,0 +1,257 @@
+//! The contract of an operator: its logic as a plain struct that knows nothing of timely.
+//!
+//! The drivers bind such structs to the dataflow and do, once for all of them, what is hard:
+//! alignment at barriers, timers, snapshots, both modes, metrics, errors. An operator can be run
+//! without a worker: give it records and watermarks and read what it put into its [`Output`].
+
+use crate::error::{BoxError, Error, Result};
+use crate::metrics::OperatorMetrics;
+use crate::record::{Data, Record};
+use crate::hash::KeyGroups;
+use crate::state::Snapshot;
+use crate::time::{EventTime, Time, WATERMARK_MIN, Watermark};
+use std::sync::Arc;
+
+/// Whether an operator has finished what it was asked to do, or wants to be called again.
+///
+/// Long work (a watermark that fires a million windows) is done in bounded pieces, so that
+/// barriers, other operators and snapshots get their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// All done.
+    Done,
+    /// Call again.
+    More,
+}
+
+/// How much an operator should do in one call before it returns [`Work::More`], in results.
+pub const WORK_LIMIT: usize = 4096;
+
+/// What a user's function may return: nothing, or an error that ends the job.
+pub type UserResult = std::result::Result<(), BoxError>;
+
+/// Where an operator runs and what time it is there.
+pub struct OperatorContext {
+    /// The index of this worker.
+    pub worker: usize,
+    /// The number of workers.
+    pub workers: usize,
+    /// How key groups are spread.
+    pub key_groups: KeyGroups,
+    /// The operator's watermark. In `on_watermark` it is the new one already.
+    pub watermark: Watermark,
+    /// Processing time in milliseconds since the Unix epoch, read once per batch.
+    pub now_ms: EventTime,
+    /// The operator's counters.
+    pub metrics: Arc<OperatorMetrics>,
+}
+
+impl OperatorContext {
+    /// A context for running an operator without a worker.
+    pub fn detached() -> Self {
+        OperatorContext {
+            worker: 0,
+            workers: 1,
+            key_groups: KeyGroups::new(crate::hash::DEFAULT_KEY_GROUPS, 1),
+            watermark: WATERMARK_MIN,
+            now_ms: 0,
+            metrics: Arc::default(),
+        }
+    }
+}
+
+/// What all operators have in common.
+pub trait OperatorCore: 'static {
+    /// What it puts out.
+    type Out: Data;
+
+    /// Called once, after its state was restored and before the first record.
+    fn open(&mut self, _context: &OperatorContext) {}
+
+    /// The watermark has risen to `context.watermark`: fire what came due. Called again until it
+    /// returns [`Work::Done`]; downstream hears of the new watermark only then.
+    fn on_watermark(
+        &mut self,
+        _context: &mut OperatorContext,
+        _out: &mut Output<Self::Out>,
+    ) -> Result<Work, BoxError> {
+        Ok(Work::Done)
+    }
+
+    /// The watermark that downstream may hear, when it is not the operator's own: for operators
+    /// that assign event times. It never goes back, and is ignored after the end of input.
+    fn assigned_watermark(&self) -> Option<Watermark> {
+        None
+    }
+
+    /// The earliest processing time at which [`on_processing_time`](Self::on_processing_time) is to
+    /// be called.
+    fn next_processing_time(&self) -> Option<EventTime> {
+        None
+    }
+
+    /// Processing time has come to `context.now_ms`: fire what came due.
+    fn on_processing_time(
+        &mut self,
+        _context: &mut OperatorContext,
+        _out: &mut Output<Self::Out>,
+    ) -> Result<Work, BoxError> {
+        Ok(Work::Done)
+    }
+
+    /// Shows every state that belongs in a snapshot, always in the same order.
+    fn states(&mut self, _visit: &mut dyn FnMut(&mut dyn Snapshot)) {}
+}
+
+/// An operator with one input.
+pub trait Operator: OperatorCore {
+    /// What it takes.
+    type In: Data;
+
+    /// Takes one record.
+    ///
+    /// # Errors
+    /// Ends the job, naming the operator, the worker and the record.
+    fn on_record(
+        &mut self,
+        record: Record<Self::In>,
+        context: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+    ) -> UserResult;
+
+    /// The records of a batch have all been taken.
+    fn on_batch_end(&mut self, _context: &mut OperatorContext, _out: &mut Output<Self::Out>) {}
+}
+
+/// An operator with two inputs.
+pub trait TwoInputOperator: OperatorCore {
+    /// What it takes at its first input.
+    type Left: Data;
+    /// What it takes at its second input.
+    type Right: Data;
+
+    /// Takes one record of the first input.
+    fn on_left(
+        &mut self,
+        record: Record<Self::Left>,
+        context: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+    ) -> UserResult;
+
+    /// Takes one record of the second input.
+    fn on_right(
+        &mut self,
+        record: Record<Self::Right>,
+        context: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+    ) -> UserResult;
+}
+
+/// Takes batches of records: the next chained step, a channel, or a test.
+pub trait Emit<T> {
+    /// Takes all records of the vector, sent at `time`; leaves it empty.
+    ///
+    /// # Errors
+    /// When a user's function in a chained step failed.
+    fn emit(&mut self, time: Time, records: &mut Vec<Record<T>>) -> Result<()>;
+
+    /// Nothing more for now: what is buffered goes out.
+    fn flush(&mut self) {}
+}
+
+/// How many records an [`Output`] collects before it hands them on.
+pub const BATCH_RECORDS: usize = 1024;
+
+/// Where an operator puts its results: a buffer in front of the chained steps and channels behind it.
+pub struct Output<T> {
+    buffer: Vec<Record<T>>,
+    time: Time,
+    downstream: Box<dyn Emit<T>>,
+    error: Option<Error>,
+    emitted: u64,
+}
+
+impl<T> Output<T> {
+    /// An output in front of `downstream`.
+    pub fn new(downstream: Box<dyn Emit<T>>) -> Self {
+        Output {
+            buffer: Vec::new(),
+            time: Time::MIN,
+            downstream,
+            error: None,
+            emitted: 0,
+        }
+    }
+
+    /// Puts out `value` with event time `time`.
+    #[inline]
+    pub fn push(&mut self, time: EventTime, value: T) {
+        self.buffer.push(Record { time, value });
+        if self.buffer.len() >= BATCH_RECORDS {
+            self.hand_on();
+        }
+    }
+
+    /// Puts out a whole batch; the vector is left empty.
+    pub fn push_batch(&mut self, records: &mut Vec<Record<T>>) {
+        if self.buffer.is_empty() {
+            std::mem::swap(&mut self.buffer, records);
+        } else {
+            self.buffer.append(records);
+        }
+        if self.buffer.len() >= BATCH_RECORDS {
+            self.hand_on();
+        }
+    }
+
+    /// The number of records put out so far.
+    pub fn emitted(&self) -> u64 {
+        self.emitted + self.buffer.len() as u64
+    }
+
+    #[inline(never)]
+    fn hand_on(&mut self) {
+        self.emitted += self.buffer.len() as u64;
+        if self.error.is_none()
+            && let Err(error) = self.downstream.emit(self.time, &mut self.buffer)
+        {
+            self.error = Some(error);
+        }
+        self.buffer.clear();
+    }
+
+    /// Sets the timestamp of what is put out from now on; what is buffered goes out at the old one.
+    pub fn set_time(&mut self, time: Time) {
+        if self.time != time {
+            if !self.buffer.is_empty() {
+                self.hand_on();
+            }
+            self.time = time;
+        }
+    }
+
+    /// Hands on what is buffered and flushes what is behind.
+    ///
+    /// # Errors
+    /// The first error of a chained step since the last call.
+    pub fn flush(&mut self) -> Result<()> {
+        if !self.buffer.is_empty() {
+            self.hand_on();
+        }
+        self.downstream.flush();
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An [`Emit`] that drops everything: what nobody reads.
+pub struct Discard;
+
+impl<T> Emit<T> for Discard {
+    fn emit(&mut self, _: Time, records: &mut Vec<Record<T>>) -> Result<()> {
+        records.clear();
+        Ok(())
+    }
+}
