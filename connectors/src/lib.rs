@@ -1,1 +1,33 @@
-//! The connectors of Millstream.
+//! The connectors of Millstream: where records come from and where they go.
+//!
+//! | source | splits | guarantee |
+//! |---|---|---|
+//! | [`memory::Collection`] | round robin | exactly-once, replayable |
+//! | [`memory::channel`] | one | at-most-once across restarts |
+//! | [`generator::Generator`] | strided | exactly-once, replayable |
+//! | [`text::TextFiles`] | files, or byte ranges of them | exactly-once, replayable |
+//!
+//! | sink | guarantee |
+//! |---|---|
+//! | [`files::FileSink`] | exactly-once |
+//! | [`collect::Collect`] | exactly-once within the process |
+//! | [`console::Console`], [`callback::ForEach`], [`null::Null`] | at-least-once |
+//!
+//! A connector implements a contract of `millstream_runtime` ([`source`] or [`sink`]) and nothing
+//! else; each module says at its top what it guarantees and what is in its snapshot.
+//!
+//! [`source`]: millstream_runtime::source
+//! [`sink`]: millstream_runtime::sink
+
+pub mod callback;
+pub mod collect;
+pub mod console;
+pub mod files;
+pub mod generator;
+pub mod memory;
+pub mod null;
+pub mod text;
+
+mod position;
+#[cfg(test)]
+mod testing;

@@ -6,8 +6,11 @@
 pub mod checkpoint;
 pub mod clock;
 pub mod config;
+pub mod driver;
 pub mod error;
+pub mod graph;
 pub mod hash;
+pub mod job;
 pub mod metrics;
 pub mod operator;
 pub mod record;

@@ -34,3 +34,59 @@ pub struct Block {
     /// The bytes.
     pub payload: Vec<u8>,
 }
+
+/// An entry of a keyed block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The encoded key.
+    pub key: &'a [u8],
+    /// The encoded value; none when the key went away.
+    pub value: Option<&'a [u8]>,
+}
+
+/// The entries of the payload of a [`BlockKind::Full`] or [`BlockKind::Delta`], without decoding keys
+/// or values. Ends early at an entry that is cut short.
+#[derive(Clone, Debug)]
+pub struct Entries<'a>(&'a [u8]);
+
+impl<'a> Entries<'a> {
+    /// The entries of `payload`.
+    pub fn new(payload: &'a [u8]) -> Self {
+        Entries(payload)
+    }
+
+    fn length(&mut self) -> Option<usize> {
+        let mut length = 0u64;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            length |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return usize::try_from(length).ok();
+            }
+        }
+        None
+    }
+
+    fn slice(&mut self) -> Option<&'a [u8]> {
+        let length = self.length()?;
+        let (slice, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(slice)
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let (&what, rest) = self.0.split_first()?;
+        self.0 = rest;
+        let key = self.slice()?;
+        let value = match what {
+            1 => Some(self.slice()?),
+            _ => None,
+        };
+        Some(Entry { key, value })
+    }
+}

@@ -1,0 +1,46 @@
+//! Latency from the scheduled time to the sink: 10,000 keys -> exchange -> count per key -> sink.
+
+use millstream_benches::common::contest::{Contender, take_turns};
+use millstream_benches::common::latency::LatencyRun;
+use millstream_benches::common::load::Schedule;
+use millstream_benches::common::options::Options;
+use millstream_benches::common::report::{Report, print_latency_head};
+use millstream_benches::twins::open_loop::{Idle, OpenLoopCase};
+use millstream_benches::twins::timely_latency;
+use std::process::ExitCode;
+
+const KEYS: u64 = 10_000;
+
+/// Who takes part. The first is the one that the others are compared with.
+fn contenders() -> Vec<Contender<OpenLoopCase, LatencyRun>> {
+    vec![
+        Contender::new("twin", timely_latency::run),
+        // The product: `Contender::new("millstream", product::latency)`.
+    ]
+}
+
+fn main() -> std::io::Result<ExitCode> {
+    let options = Options::from_args("latency");
+    let mut report = Report::open("latency", &options)?;
+    print_latency_head();
+    for (name, case) in cases(options.quick) {
+        let results = take_turns(&contenders(), &case, &name, &options);
+        report.latency(&name, &results)?;
+    }
+    Ok(report.finish())
+}
+
+fn cases(quick: bool) -> Vec<(String, OpenLoopCase)> {
+    let mut cases = Vec::new();
+    for (idle_name, idle) in [("spin", Idle::Spin), ("park", Idle::Park)] {
+        for workers in [1, 2] {
+            for (rate_name, rate_per_s) in [("1k", 1_000), ("100k", 100_000), ("1M", 1_000_000)] {
+                let (warm_up_ms, seconds) = if quick { (200, 1) } else { (1_000, 5) };
+                let schedule = Schedule::new(rate_per_s, KEYS, warm_up_ms, seconds);
+                let case = OpenLoopCase { schedule, workers, idle };
+                cases.push((format!("{idle_name}-{workers}w-{rate_name}"), case));
+            }
+        }
+    }
+    cases
+}

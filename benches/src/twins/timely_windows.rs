@@ -1,0 +1,117 @@
+//! The windows twin: exchange by key, tumbling count per key, on timely. The timestamp is the
+//! watermark in milliseconds.
+//!
+//! The window operator holds one capability, which follows the input's frontier. A capability per
+//! window would hold back everything behind the operator.
+
+use super::window_table::WindowTable;
+use super::{config, route};
+use crate::common::answer::Answer;
+use crate::common::throughput::{ThroughputRun, timed};
+use crate::common::window_events::{Event, event, watermark_ms};
+use millstream_runtime::hash::stable_hash;
+use std::cell::RefCell;
+use std::rc::Rc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::OutputBuilderSession;
+use timely::dataflow::operators::generic::operator::source;
+use timely::dataflow::operators::Operator;
+use timely::dataflow::{Scope, StreamVec};
+
+/// A run of the window bench.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowsCase {
+    /// The length of the event stream.
+    pub events: u64,
+    /// Worker threads.
+    pub workers: usize,
+}
+
+/// One output row: window start in milliseconds, key, count.
+pub type WindowCount = (i64, u64, u64);
+
+type Output<'a, T> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<T>>>;
+
+/// Events a source sends in one buffer, and buffers before the watermark moves.
+const BUFFER: u64 = 512;
+const BUFFERS: u64 = 8;
+
+/// Runs the twin once.
+pub fn run(case: &WindowsCase) -> ThroughputRun {
+    let case = *case;
+    timed(move || {
+        let guards = timely::execute(config(case.workers), move |worker| {
+            let answer = Rc::new(RefCell::new(Answer::default()));
+            let sink_answer = Rc::clone(&answer);
+            worker.dataflow(|scope| answer_sink(count_per_window(events(scope, case)), sink_answer));
+            while worker.step() {}
+            let answer = *answer.borrow();
+            answer
+        });
+        let results = guards.expect("the workers start").join();
+        results.into_iter().map(|result| result.expect("no worker panicked")).sum()
+    })
+}
+
+/// This worker's share of the stream: every `peers`-th buffer, as fast as it can.
+fn events(scope: Scope<'_, u64>, case: WindowsCase) -> StreamVec<'_, u64, Event> {
+    source(scope, "events", move |capability, info| {
+        let activator = scope.activator_for(info.address);
+        let mut next = scope.index() as u64 * BUFFER;
+        let stride = scope.peers() as u64 * BUFFER;
+        let mut capability = Some(capability);
+        let mut buffer = Vec::with_capacity(BUFFER as usize);
+        move |output: &mut Output<'_, Event>| {
+            let Some(held) = capability.as_mut() else { return };
+            let mut session = output.session(held);
+            for _ in 0..BUFFERS {
+                buffer.clear();
+                buffer.extend((next..case.events.min(next + BUFFER)).map(event));
+                session.give_container(&mut buffer);
+                next += stride;
+            }
+            drop(session);
+            if next < case.events {
+                held.downgrade(&(watermark_ms(next) as u64));
+                activator.activate();
+            } else {
+                capability = None;
+            }
+        }
+    })
+}
+
+fn count_per_window(events: StreamVec<'_, u64, Event>) -> StreamVec<'_, u64, WindowCount> {
+    let by_key = Exchange::new(|event: &Event| route(stable_hash(&event.key)));
+    events.unary_frontier(by_key, "count per window", |capability, _info| {
+        let mut capability = Some(capability);
+        let mut windows = WindowTable::default();
+        move |(input, frontier), output: &mut Output<'_, WindowCount>| {
+            input.for_each(|_time, batch| {
+                batch.drain(..).for_each(|event| windows.add(event.key, event.time_ms));
+            });
+            let Some(held) = capability.as_mut() else { return };
+            let watermark = frontier.frontier().first().copied();
+            let watermark_ms = watermark.map_or(i64::MAX, |watermark| watermark as i64);
+            let mut session = output.session(held);
+            windows.fire(watermark_ms, |start_ms, key, count| session.give((start_ms, key, count)));
+            drop(session);
+            match watermark {
+                Some(watermark) => held.downgrade(&watermark),
+                None => capability = None,
+            }
+        }
+    })
+}
+
+fn answer_sink(counts: StreamVec<'_, u64, WindowCount>, answer: Rc<RefCell<Answer>>) {
+    counts.sink(Pipeline, "answer", move |(input, _frontier)| {
+        let mut answer = answer.borrow_mut();
+        input.for_each(|_time, batch| {
+            for (start_ms, key, count) in batch.drain(..) {
+                answer.add_triple(start_ms as u64, key, count);
+            }
+        });
+    });
+}

@@ -1,0 +1,230 @@
+//! How records become bytes of a file.
+
+use millstream_runtime::{Error, ErrorKind, Result};
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How values of type `T` become bytes of a file. Each worker writes with a clone of its own.
+///
+/// ```
+/// use millstream_connectors::files::{FileSink, Format};
+///
+/// /// Eight bytes a number, behind a magic word.
+/// #[derive(Clone)]
+/// struct Binary;
+///
+/// impl Format<u64> for Binary {
+///     fn begin(&mut self, out: &mut Vec<u8>) {
+///         out.extend_from_slice(b"NUMS");
+///     }
+///     fn encode(&mut self, value: &u64, out: &mut Vec<u8>) -> millstream_runtime::Result<()> {
+///         out.extend_from_slice(&value.to_le_bytes());
+///         Ok(())
+///     }
+///     fn extension(&self) -> &str {
+///         "bin"
+///     }
+/// }
+/// let sink = FileSink::with_format("out", Binary);
+/// ```
+pub trait Format<T>: Clone + Send + Sync + 'static {
+    /// A file begins: adds what comes before its first record.
+    fn begin(&mut self, _out: &mut Vec<u8>) {}
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// When the value cannot be written in this format: ends the job.
+    fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<()>;
+
+    /// What file names end with: `csv`.
+    fn extension(&self) -> &str;
+}
+
+fn failed(format: &str, error: impl Into<millstream_runtime::BoxError>) -> Error {
+    Error::new(
+        ErrorKind::Sink,
+        format!("a record cannot be written as {format}"),
+    )
+    .with_source(error)
+}
+
+/// One line a record, as [`Display`] shows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lines;
+
+impl<T: Display> Format<T> for Lines {
+    fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<()> {
+        writeln!(out, "{value}").map_err(|error| failed("text", error))
+    }
+
+    fn extension(&self) -> &str {
+        "txt"
+    }
+}
+
+/// One JSON value a line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JsonLines;
+
+impl<T: Serialize> Format<T> for JsonLines {
+    fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<()> {
+        serde_json::to_writer(&mut *out, value).map_err(|error| failed("JSON", error))?;
+        out.push(b'\n');
+        Ok(())
+    }
+
+    fn extension(&self) -> &str {
+        "jsonl"
+    }
+}
+
+/// One CSV row a record. Values must be flat: structs, tuples, sequences of plain values.
+#[derive(Debug)]
+pub struct Csv {
+    header: bool,
+    delimiter: u8,
+    writer: csv::Writer<Out>,
+    out: Out,
+}
+
+/// Where the CSV writer leaves its bytes until they are fetched, after each record.
+#[derive(Clone, Debug, Default)]
+struct Out(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Csv {
+    /// Whether each file begins with the names of a struct's fields (default: yes), and what stands
+    /// between fields (default: a comma).
+    pub fn new(header: bool, delimiter: u8) -> Self {
+        let out = Out::default();
+        Csv {
+            header,
+            delimiter,
+            writer: csv::WriterBuilder::new()
+                .has_headers(header)
+                .delimiter(delimiter)
+                .from_writer(out.clone()),
+            out,
+        }
+    }
+}
+
+impl Default for Csv {
+    fn default() -> Self {
+        Csv::new(true, b',')
+    }
+}
+
+impl Clone for Csv {
+    fn clone(&self) -> Self {
+        Csv::new(self.header, self.delimiter)
+    }
+}
+
+impl<T: Serialize> Format<T> for Csv {
+    fn begin(&mut self, _: &mut Vec<u8>) {
+        // The header comes with the first record: only then are the names known.
+        *self = self.clone();
+    }
+
+    fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<()> {
+        self.writer
+            .serialize(value)
+            .map_err(|error| failed("CSV", error))?;
+        self.writer.flush().map_err(|error| failed("CSV", error))?;
+        let mut written = self.out.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match out.is_empty() {
+            true => mem::swap(out, &mut written),
+            false => out.append(&mut written),
+        }
+        Ok(())
+    }
+
+    fn extension(&self) -> &str {
+        "csv"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Serialize)]
+    struct Row {
+        name: &'static str,
+        count: u32,
+    }
+
+    fn encoded<T>(mut format: impl Format<T>, values: &[T]) -> String {
+        let mut out = Vec::new();
+        for _ in 0..2 {
+            format.begin(&mut out);
+            values
+                .iter()
+                .for_each(|value| format.encode(value, &mut out).unwrap());
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_file_has_its_header() {
+        let rows = [
+            Row {
+                name: "a,b",
+                count: 1,
+            },
+            Row {
+                name: "c",
+                count: 2,
+            },
+        ];
+        let file = "name,count\n\"a,b\",1\nc,2\n";
+        assert_eq!(encoded(Csv::default(), &rows), file.repeat(2));
+        let file = "a,b;1\nc;2\n";
+        assert_eq!(encoded(Csv::new(false, b';'), &rows), file.repeat(2));
+        assert_eq!(encoded(Csv::default(), &[("x", 1)]), "x,1\n".repeat(2));
+    }
+
+    #[test]
+    fn lines_and_json() {
+        assert_eq!(encoded(Lines, &["x y"]), "x y\nx y\n");
+        assert_eq!(
+            encoded(JsonLines, &[("x\n", 1)]),
+            "[\"x\\n\",1]\n".repeat(2)
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let nested = BTreeMap::from([("k", 1)]);
+        let error = Csv::default().encode(&nested, &mut Vec::new()).unwrap_err();
+        assert!(
+            error.to_string().contains("cannot be written as CSV"),
+            "{error}"
+        );
+        let keys = BTreeMap::from([((1, 2), 1)]);
+        let error = JsonLines.encode(&keys, &mut Vec::new()).unwrap_err();
+        assert!(
+            error.to_string().contains("cannot be written as JSON"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! What the tests of several connectors need: contexts, and a loop that reads a split by hand.
+
+use millstream_runtime::config::{Guarantee, Mode};
+use millstream_runtime::record::Record;
+use millstream_runtime::sink::WriterContext;
+use millstream_runtime::source::{Batch, ReadStatus, ReaderContext, Source, SplitReader, Waker};
+use millstream_runtime::{Result, clock::Stopwatch};
+use std::time::Duration;
+
+/// How long a test waits for something before it fails.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The context of the only worker.
+pub fn reader_context() -> ReaderContext {
+    ReaderContext {
+        worker: 0,
+        workers: 1,
+        available_now: false,
+        waker: Waker::noop(),
+    }
+}
+
+/// The context of worker `worker` of `workers`.
+pub fn writer_context(
+    worker: usize,
+    workers: usize,
+    guarantee: Guarantee,
+    restored: u64,
+) -> WriterContext {
+    WriterContext {
+        uid: "sink".into(),
+        worker,
+        workers,
+        guarantee,
+        mode: Mode::Continuous,
+        restored,
+        waker: Waker::noop(),
+    }
+}
+
+/// Calls `done` until it gives something; fails after [`DEADLINE`].
+pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+    let watch = Stopwatch::start();
+    loop {
+        if let Some(value) = done() {
+            return value;
+        }
+        assert!(watch.elapsed() < DEADLINE, "timed out: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Reads until the reader says that it has ended, or has nothing for now.
+pub fn drain<T>(
+    reader: &mut dyn SplitReader<T>,
+    max: usize,
+) -> Result<(Vec<Record<T>>, ReadStatus)> {
+    let mut batch = Batch::default();
+    loop {
+        match reader.poll(&mut batch, max)? {
+            ReadStatus::More => {}
+            status => return Ok((batch.records, status)),
+        }
+    }
+}
+
+/// Reads every split of a bounded source to its end, one split after the other.
+pub fn read_all<S: Source>(source: &S) -> Result<Vec<Record<S::Item>>> {
+    let mut all = Vec::new();
+    for split in source.enumerator()?.discover()? {
+        let mut reader = source.open(&split, None, &reader_context())?;
+        let (records, status) = drain(&mut *reader, 7)?;
+        assert_eq!(status, ReadStatus::Finished);
+        all.extend(records);
+    }
+    Ok(all)
+}
+
+/// The error of `result`, as its text.
+pub fn error_of<T>(result: Result<T>) -> String {
+    match result {
+        Ok(_) => panic!("an error was expected"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Stops a split at each of its positions and opens it again there: the same records follow.
+pub fn resumes_everywhere<S: Source>(source: &S)
+where
+    S::Item: PartialEq + std::fmt::Debug,
+{
+    for split in source.enumerator().unwrap().discover().unwrap() {
+        let mut straight = source.open(&split, None, &reader_context()).unwrap();
+        let (expected, _) = drain(&mut *straight, 5).unwrap();
+        for stop in 0..=expected.len() {
+            let mut first = source.open(&split, None, &reader_context()).unwrap();
+            let mut batch = Batch::default();
+            while batch.records.len() < stop {
+                first.poll(&mut batch, 1).unwrap();
+            }
+            let position = first.position();
+            let mut second = source
+                .open(&split, Some(&position), &reader_context())
+                .unwrap();
+            assert_eq!(second.position(), position, "opening moves nothing");
+            let (rest, _) = drain(&mut *second, 3).unwrap();
+            assert_eq!(batch.records, expected[..stop]);
+            assert_eq!(rest, expected[stop..], "resumed after {stop}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Which checkpoints stay, and which files may go.
+//!
+//! The order of deletion is the order of publication turned round: manifests first, then parts that no
+//! manifest names any more. A crash in between leaves parts too many, never a manifest without its
+//! parts.
+
+use super::manifest::{CheckpointKind, Manifest};
+use super::store::{CheckpointStore, list, manifest_name, parse_part_name};
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::CheckpointId;
+use std::collections::BTreeSet;
+
+/// What [`collect_garbage`] removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// The checkpoints that are no more, newest first.
+    pub checkpoints: Vec<CheckpointId>,
+    /// How many part files were deleted.
+    pub parts: usize,
+}
+
+/// Keeps the newest `keep` sound manifests of checkpoints and every savepoint; deletes the other manifests,
+/// then the parts that no kept manifest names and that are older than the newest one. Newer parts
+/// belong to a checkpoint that is being written.
+///
+/// A manifest that is damaged keeps nothing from being deleted and goes with those of its age.
+///
+/// # Errors
+/// [`ErrorKind::Checkpoint`] when a file cannot be read or deleted, or when a manifest was written by
+/// a newer version; what is referenced is never deleted.
+///
+/// # Panics
+/// When `keep` is 0.
+pub fn collect_garbage(store: &dyn CheckpointStore, keep: usize) -> Result<Collected> {
+    assert!(keep >= 1, "the newest checkpoint is always kept");
+    let survey = Survey::of(store, keep)?;
+    let Some(newest) = survey.newest else {
+        return Ok(Collected::default());
+    };
+    for checkpoint in &survey.expired {
+        delete(store, &manifest_name(*checkpoint))?;
+    }
+    let mut parts = 0;
+    for name in list(store)? {
+        let old = parse_part_name(&name).is_some_and(|(checkpoint, _)| checkpoint < newest);
+        if old && !survey.named.contains(&name) {
+            delete(store, &name)?;
+            parts += 1;
+        }
+    }
+    Ok(Collected {
+        checkpoints: survey.expired,
+        parts,
+    })
+}
+
+/// What the manifests of a store say.
+#[derive(Default)]
+struct Survey {
+    /// The newest sound one.
+    newest: Option<CheckpointId>,
+    /// The parts of those that stay.
+    named: BTreeSet<String>,
+    /// Those that go.
+    expired: Vec<CheckpointId>,
+}
+
+impl Survey {
+    fn of(store: &dyn CheckpointStore, keep: usize) -> Result<Survey> {
+        let mut survey = Survey::default();
+        let mut kept = 0;
+        for checkpoint in Manifest::list(store)? {
+            let manifest = load(store, checkpoint)?;
+            let savepoint = manifest
+                .as_ref()
+                .is_some_and(|m| m.kind == CheckpointKind::Savepoint);
+            if kept >= keep && !savepoint {
+                survey.expired.push(checkpoint);
+            } else if let Some(manifest) = manifest {
+                kept += usize::from(!savepoint);
+                survey.newest.get_or_insert(checkpoint);
+                survey
+                    .named
+                    .extend(manifest.parts.into_iter().map(|part| part.name));
+            }
+        }
+        Ok(survey)
+    }
+}
+
+/// The manifest; none when it is damaged.
+fn load(store: &dyn CheckpointStore, checkpoint: CheckpointId) -> Result<Option<Manifest>> {
+    let name = manifest_name(checkpoint);
+    // A file that cannot be read today may be sound tomorrow: then nothing is deleted at all.
+    let bytes = store.read(&name).map_err(|error| {
+        Error::new(
+            ErrorKind::Checkpoint,
+            format!("read {name} in {}", store.describe()),
+        )
+        .with_source(error)
+    })?;
+    match Manifest::from_bytes(&name, &bytes) {
+        Ok(manifest) => Ok(Some(manifest)),
+        // The checksum is right, so somebody meant it, only not for this program.
+        Err(error) if Manifest::is_sealed(&bytes) => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "a manifest is damaged");
+            Ok(None)
+        }
+    }
+}
+
+fn delete(store: &dyn CheckpointStore, name: &str) -> Result<()> {
+    store.delete(name).map_err(|error| {
+        Error::new(
+            ErrorKind::Checkpoint,
+            format!("delete {name} in {}", store.describe()),
+        )
+        .with_source(error)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+//! The drivers: what binds operators, sources and sinks to timely. The only place that knows timely's
+//! operator builder.
+
+mod compile;
+mod context;
+mod control;
+mod coordinator;
+mod gate;
+mod inlet;
+pub(crate) mod one_input;
+mod port;
+mod sink;
+mod source;
+mod station;
+mod step;
+pub(crate) mod two_input;
+
+pub use compile::{OperatorFactory, SideMaker, SideOutput, Site};
+pub use port::{ByWorker, Partition, PortType, Route};
+pub use sink::PREPARED_STATE;
+pub use source::{AnyEnumerator, SPLITS_STATE};
+pub use step::{MakeRoute, Position, RouteContext, Step, StepFactory, WorkerParts, forward};
+
+pub(crate) use compile::compile;
+pub(crate) use context::WorkerContext;
+pub(crate) use port::port_type;
+pub(crate) use sink::SinkFactory;
+pub(crate) use source::SourceFactory;
+pub(crate) use step::TypedStep;

@@ -1,0 +1,116 @@
+//! Binds an [`Operator`] to timely.
+
+use super::compile::{SideMaker, Site};
+use super::inlet::Inlet;
+use super::port::{Changes, Route};
+use super::station::{Advance, Station, TURN, publish};
+use crate::clock::Stopwatch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::operator::Operator;
+use crate::time::Time;
+use timely::progress::operate::SharedProgress;
+
+/// Builds an operator with one input into the dataflow of this worker.
+pub(crate) fn build<O: Operator>(
+    mut site: Site<'_, '_>,
+    make: impl FnOnce(&mut SideMaker<'_, '_, '_>) -> O,
+    route: Route<O::In>,
+) -> Result<()> {
+    let inlet = site.input::<O::In>(0, route);
+    let out = site.output::<O::Out>(0, &[]);
+    let mut maker = SideMaker::new(&mut site);
+    let operator = make(&mut maker);
+    let sides = maker.into_sides();
+    let station = Station::new(site.node, operator, out, sides, site.worker.clone())?;
+    let consumed = vec![inlet.consumed()];
+    let produced = site.produced();
+    let activator = site.activator();
+    let mut driver = OneInput { station, inlet };
+    site.run(move |progress| driver.turn(progress, &consumed, &produced, &activator));
+    Ok(())
+}
+
+struct OneInput<O: Operator> {
+    station: Station<O>,
+    inlet: Inlet<O::In>,
+}
+
+impl<O: Operator> OneInput<O> {
+    fn turn(
+        &mut self,
+        progress: &mut SharedProgress<Time>,
+        consumed: &[Changes],
+        produced: &[Changes],
+        activator: &timely::scheduling::activate::Activator,
+    ) -> Result<()> {
+        let turn = Stopwatch::start();
+        self.station.begin();
+        if self.inlet.update(&mut progress.frontiers[0]) {
+            self.station.gate.observe(self.inlet.frontier());
+        }
+        let mut again = self.work(progress, turn)?;
+        again |= self.station.encode();
+        self.station.flush()?;
+        publish(progress, consumed, produced);
+        if again {
+            activator.activate();
+        } else if let Some(wait) = self.station.due_in() {
+            activator.activate_after(wait);
+        }
+        Ok(())
+    }
+
+    /// Processes what is admitted and acts on time; whether there is more to do.
+    fn work(&mut self, progress: &mut SharedProgress<Time>, turn: Stopwatch) -> Result<bool> {
+        loop {
+            while let Some(records) = self.inlet.next(&mut self.station.gate) {
+                self.process(records)?;
+                if turn.elapsed() > TURN {
+                    return Ok(true);
+                }
+            }
+            let target = self
+                .station
+                .gate
+                .target(self.inlet.frontier(), self.inlet.stash_meet());
+            match self
+                .station
+                .advance(target, &mut progress.internals, turn)?
+            {
+                Advance::Settled => return Ok(false),
+                Advance::Unfinished => return Ok(true),
+                Advance::PassedBarrier => {
+                    self.station.gate.observe(self.inlet.frontier());
+                    self.inlet.note_stash(&mut self.station.gate);
+                }
+            }
+        }
+    }
+
+    fn process(&mut self, records: Vec<crate::record::Record<O::In>>) -> Result<()> {
+        let station = &mut self.station;
+        let running = &station.worker.running;
+        let before = station.context.metrics.records_in.get();
+        let count = records.len() as u64;
+        running.node.set(station.node);
+        for (index, record) in records.into_iter().enumerate() {
+            running.record.set(before + index as u64);
+            if let Err(source) =
+                station
+                    .operator
+                    .on_record(record, &mut station.context, &mut station.out)
+            {
+                return Err(Error::new(
+                    ErrorKind::UserFunction,
+                    format!("record {}", before + index as u64),
+                )
+                .with_source(source));
+            }
+        }
+        station
+            .operator
+            .on_batch_end(&mut station.context, &mut station.out);
+        station.context.metrics.records_in.add(count);
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! Binds a [`Sink`] to timely: alignment, prepare at the barrier, commit when the checkpoint is
+//! complete.
+
+use super::compile::{OperatorFactory, Site};
+use super::context::{PartSink, WorkerContext};
+use super::control::Report;
+use super::gate::Gate;
+use super::inlet::Inlet;
+use super::port::{Changes, Route};
+use super::station::{Held, TURN, admission, publish, restore_state};
+use super::step::{MakeRoute, route_context};
+use crate::clock::Stopwatch;
+use crate::error::Result;
+use crate::graph::NodeId;
+use crate::metrics::OperatorMetrics;
+use crate::record::Record;
+use crate::sink::{Ready, Sink, SinkWriter, WriterContext, Written};
+use crate::state::{BlobState, SliceBudget, Snapshot, StateDescriptor};
+use crate::time::{CheckpointId, Time, WATERMARK_MAX};
+use std::rc::Rc;
+use std::sync::Arc;
+use timely::progress::operate::SharedProgress;
+
+/// The name under which prepared output is filed.
+pub const PREPARED_STATE: &str = "prepared";
+
+/// What one writer prepared for one checkpoint.
+type Prepared = Vec<(CheckpointId, Vec<u8>)>;
+
+/// Builds a sink.
+pub(crate) struct SinkFactory<S: Sink> {
+    pub sink: Arc<S>,
+    pub route: MakeRoute<S::Item>,
+}
+
+impl<S: Sink> OperatorFactory for SinkFactory<S> {
+    fn states(&self) -> Vec<StateDescriptor> {
+        vec![StateDescriptor::new(PREPARED_STATE)]
+    }
+
+    fn prepare(&self) -> Result<Option<Box<dyn super::source::AnyEnumerator>>> {
+        self.sink.check()?;
+        Ok(None)
+    }
+
+    fn build(&self, mut site: Site<'_, '_>) -> Result<()> {
+        let route: Route<S::Item> = (self.route)(&route_context(&site.worker));
+        let inlet = site.input::<S::Item>(0, route);
+        let _ends = site.emitter::<()>(0, &[]);
+        site.end_of_job();
+        let worker = site.worker.clone();
+        let writer = self.sink.writer(WriterContext {
+            uid: worker.uids[site.node].clone(),
+            worker: worker.worker,
+            workers: worker.workers,
+            guarantee: worker.guarantee,
+            mode: worker.config.mode,
+            restored: worker.restored_id(),
+            waker: site.waker(),
+        })?;
+        worker.checkpoint.add_participant();
+        worker.checkpoint.add_committer();
+        worker.sinks.borrow_mut().push(site.activator());
+        let mut driver = SinkDriver {
+            node: site.node,
+            metrics: worker.registry.operator(site.node, worker.worker),
+            gate: Gate::new(admission(&worker), worker.first_period),
+            state: BlobState::new(PREPARED_STATE, Vec::new()),
+            held: Held::new(),
+            pending: Vec::new(),
+            phase: Phase::Writing,
+            committed: worker.restored_id(),
+            committing: None,
+            inlet,
+            writer,
+            worker,
+        };
+        driver.settle()?;
+        let consumed = vec![driver.inlet.consumed()];
+        let produced = site.produced();
+        let activator = site.activator();
+        site.run(move |progress| {
+            if driver.turn(progress, &consumed, &produced)? {
+                activator.activate();
+            }
+            Ok(())
+        });
+        Ok(())
+    }
+}
+
+/// Where a sink is between barrier and snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Records are written.
+    Writing,
+    /// The barrier of this checkpoint was reached; what was written is being made durable.
+    Preparing(CheckpointId),
+}
+
+/// How a turn of writing ended.
+enum Writing {
+    Done,
+    Full,
+    TurnOver,
+}
+
+struct SinkDriver<T> {
+    node: NodeId,
+    worker: Rc<WorkerContext>,
+    metrics: Arc<OperatorMetrics>,
+    inlet: Inlet<T>,
+    gate: Gate,
+    writer: Box<dyn SinkWriter<T>>,
+    held: Held,
+    /// Records that the writer could not take yet.
+    pending: Vec<Record<T>>,
+    phase: Phase,
+    state: BlobState<Prepared>,
+    committed: CheckpointId,
+    committing: Option<CheckpointId>,
+}
+
+impl<T: crate::record::Data> SinkDriver<T> {
+    /// Hands the writer its share of what the restored checkpoint says was prepared.
+    fn settle(&mut self) -> Result<()> {
+        self.state.assign(self.worker.groups, self.worker.worker);
+        restore_state(&mut self.state, self.node, &self.worker)?;
+        let mut all: Vec<Vec<u8>> = Vec::new();
+        for (_, prepared) in self.state.restored() {
+            all.extend(prepared.into_iter().map(|(_, bytes)| bytes));
+        }
+        let (own, workers) = (self.worker.worker, self.worker.workers);
+        let share = all
+            .into_iter()
+            .enumerate()
+            .filter(|(index, bytes)| index % workers == own && !bytes.is_empty())
+            .map(|(_, bytes)| bytes)
+            .collect();
+        self.writer.settle(share)
+    }
+
+    /// One turn; whether there is more to do at once.
+    fn turn(
+        &mut self,
+        progress: &mut SharedProgress<Time>,
+        consumed: &[Changes],
+        produced: &[Changes],
+    ) -> Result<bool> {
+        let turn = Stopwatch::start();
+        self.worker.running.node.set(self.node);
+        if self.inlet.update(&mut progress.frontiers[0]) {
+            self.gate.observe(self.inlet.frontier());
+        }
+        self.commit()?;
+        let more = self.work(progress, turn)?;
+        self.writer.flush()?;
+        publish(progress, consumed, produced);
+        Ok(more)
+    }
+
+    fn work(&mut self, progress: &mut SharedProgress<Time>, turn: Stopwatch) -> Result<bool> {
+        loop {
+            if let Phase::Preparing(checkpoint) = self.phase
+                && !self.poll_prepared(checkpoint)?
+            {
+                return Ok(false); // the writer wakes us
+            }
+            match self.write_all(turn)? {
+                Writing::Done => {}
+                Writing::Full => return Ok(false), // the writer wakes us
+                Writing::TurnOver => return Ok(true),
+            }
+            let target = self
+                .gate
+                .target(self.inlet.frontier(), self.inlet.stash_meet());
+            self.metrics.watermark.set(target.watermark);
+            if target.epoch.checkpoint() > self.gate.period() {
+                let checkpoint = self.gate.period();
+                self.writer.prepare(checkpoint)?;
+                self.phase = Phase::Preparing(checkpoint);
+                self.gate.pass_barrier(target.epoch);
+                self.gate.observe(self.inlet.frontier());
+                self.inlet.note_stash(&mut self.gate);
+                continue;
+            }
+            // Nothing is sent from here: only the epoch matters, to flow control.
+            let to = Time::new(target.epoch.max(self.held.time().epoch), WATERMARK_MAX);
+            self.held.downgrade(to, &mut progress.internals);
+            return Ok(false);
+        }
+    }
+
+    /// Writes what is admitted.
+    fn write_all(&mut self, turn: Stopwatch) -> Result<Writing> {
+        loop {
+            if !self.pending.is_empty() {
+                let before = self.pending.len();
+                let written = self.writer.write(&mut self.pending)?;
+                self.metrics
+                    .records_in
+                    .add((before - self.pending.len()) as u64);
+                if written == Written::Full && !self.pending.is_empty() {
+                    return Ok(Writing::Full);
+                }
+                self.pending.clear();
+            }
+            if turn.elapsed() > TURN {
+                return Ok(Writing::TurnOver);
+            }
+            match self.inlet.next(&mut self.gate) {
+                Some(records) => self.pending = records,
+                None => return Ok(Writing::Done),
+            }
+        }
+    }
+
+    /// Puts what was prepared into the snapshot, once it is durable.
+    fn poll_prepared(&mut self, checkpoint: CheckpointId) -> Result<bool> {
+        let Ready::Yes(bytes) = self.writer.poll_prepared()? else {
+            return Ok(false);
+        };
+        self.phase = Phase::Writing;
+        self.state.value.push((checkpoint, bytes));
+        if self.worker.checkpoint.is_durable() {
+            let mut sink = PartSink {
+                context: &self.worker,
+                node: self.node,
+                checkpoint,
+            };
+            self.state.freeze(checkpoint, true);
+            self.state
+                .encode_slice(&SliceBudget::unlimited(), &mut sink);
+        }
+        self.worker.part_done(checkpoint, checkpoint);
+        Ok(true)
+    }
+
+    /// Commits what is complete.
+    fn commit(&mut self) -> Result<()> {
+        let complete = self.worker.checkpoint.complete.get();
+        if self.committing.is_none() && complete > self.committed {
+            self.writer.commit(complete)?;
+            self.committing = Some(complete);
+        }
+        if let Some(checkpoint) = self.committing
+            && self.writer.poll_committed()? == Ready::Yes(())
+        {
+            self.committing = None;
+            self.committed = checkpoint;
+            self.state.value.retain(|(c, _)| *c > checkpoint);
+            if self.worker.checkpoint.sink_committed() {
+                self.worker.report(Report::Committed {
+                    worker: self.worker.worker,
+                    checkpoint,
+                });
+            }
+        }
+        Ok(())
+    }
+}

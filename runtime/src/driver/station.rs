@@ -1,0 +1,346 @@
+//! What every operator with state or time goes through, whatever its inputs: firing, barriers,
+//! snapshots in slices, and the one capability it holds.
+
+use super::context::{PartSink, WorkerContext};
+use super::gate::{Admission, Gate, Target};
+use super::port::Changes;
+use crate::clock::Stopwatch;
+use crate::config::Guarantee;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::NodeId;
+use crate::operator::{OperatorContext, OperatorCore, Output, Work};
+use crate::state::{SliceBudget, Snapshot};
+use crate::time::{CheckpointId, Epoch, Time, WATERMARK_MAX};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+use timely::progress::ChangeBatch;
+use timely::progress::operate::SharedProgress;
+
+/// After this long an operator lets others run.
+pub(crate) const TURN: Duration = Duration::from_millis(1);
+/// Encoding pauses while this many bytes wait for the disk.
+const BACKLOG_LIMIT: usize = 64 << 20;
+
+/// How messages are admitted under a configuration.
+pub(crate) fn admission(context: &WorkerContext) -> Admission {
+    if context.config.mode.is_micro_batch() {
+        Admission::Batched
+    } else if context.guarantee == Guarantee::ExactlyOnce {
+        Admission::Aligned
+    } else {
+        Admission::Immediate
+    }
+}
+
+/// The one capability of an operator, held on each of its outputs.
+pub(crate) struct Held {
+    time: Time,
+}
+
+impl Held {
+    pub fn new() -> Self {
+        // timely starts every output with a capability at the minimum.
+        Held { time: Time::MIN }
+    }
+
+    pub fn time(&self) -> Time {
+        self.time
+    }
+
+    /// Raises the capability.
+    pub fn downgrade(&mut self, to: Time, outputs: &mut [ChangeBatch<Time>]) {
+        if to == self.time {
+            return;
+        }
+        debug_assert!(
+            timely::PartialOrder::less_equal(&self.time, &to),
+            "a capability only rises: {:?} to {to:?}",
+            self.time
+        );
+        for output in outputs {
+            output.update(self.time, -1);
+            output.update(to, 1);
+        }
+        self.time = to;
+    }
+}
+
+/// A side output as its driver sees it.
+pub(crate) trait SidePort {
+    fn set_time(&mut self, time: Time);
+    fn flush(&mut self) -> Result<()>;
+}
+
+impl<T> SidePort for Output<T> {
+    fn set_time(&mut self, time: Time) {
+        Output::set_time(self, time);
+    }
+    fn flush(&mut self) -> Result<()> {
+        Output::flush(self)
+    }
+}
+
+/// The side outputs of an operator.
+pub(crate) type Sides = Vec<Rc<RefCell<dyn SidePort>>>;
+
+/// How far the snapshot of a barrier is.
+enum Encoding {
+    Idle,
+    Slices(CheckpointId),
+}
+
+/// What [`Station::advance`] came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Advance {
+    /// Nothing more to do until something arrives.
+    Settled,
+    /// A barrier was passed: messages that waited may be admitted now.
+    PassedBarrier,
+    /// The turn is over but there is more to do.
+    Unfinished,
+}
+
+pub(crate) struct Station<O: OperatorCore> {
+    pub node: NodeId,
+    pub operator: O,
+    pub out: Output<O::Out>,
+    sides: Sides,
+    pub context: OperatorContext,
+    pub worker: Rc<WorkerContext>,
+    pub gate: Gate,
+    held: Held,
+    encoding: Encoding,
+    /// The watermark that is being acted on.
+    firing: bool,
+}
+
+impl<O: OperatorCore> Station<O> {
+    pub fn new(
+        node: NodeId,
+        mut operator: O,
+        out: Output<O::Out>,
+        sides: Sides,
+        worker: Rc<WorkerContext>,
+    ) -> Result<Self> {
+        let context = worker.operator_context(node);
+        restore(&mut operator, node, &worker)?;
+        operator.open(&context);
+        worker.checkpoint.add_participant();
+        Ok(Station {
+            node,
+            operator,
+            out,
+            sides,
+            context,
+            gate: Gate::new(admission(&worker), worker.first_period),
+            worker,
+            held: Held::new(),
+            encoding: Encoding::Idle,
+            firing: false,
+        })
+    }
+
+    /// Called at the start of a turn.
+    pub fn begin(&mut self) {
+        self.context.now_ms = self.worker.clock.now_ms();
+        self.worker.running.node.set(self.node);
+    }
+
+    /// Acts on what the frontier and the stash allow, once every admitted message was processed.
+    pub fn advance(
+        &mut self,
+        target: Target,
+        outputs: &mut [ChangeBatch<Time>],
+        turn: Stopwatch,
+    ) -> Result<Advance> {
+        if target.watermark > self.context.watermark || self.firing {
+            self.context.watermark = self.context.watermark.max(target.watermark);
+            self.firing = true;
+            while self.fire(|op, context, out| op.on_watermark(context, out))? == Work::More {
+                if turn.elapsed() > TURN {
+                    return Ok(Advance::Unfinished);
+                }
+            }
+            self.firing = false;
+            self.context.metrics.watermark.set(self.context.watermark);
+        }
+        let batched = self.worker.config.mode.is_micro_batch();
+        if (!batched || target.epoch > self.held.time().epoch)
+            && self.fire_processing_time(turn)? == Work::More
+        {
+            return Ok(Advance::Unfinished);
+        }
+        if target.epoch.checkpoint() > self.gate.period() {
+            if !matches!(self.encoding, Encoding::Idle) {
+                return Ok(Advance::Unfinished);
+            }
+            self.freeze();
+            self.gate.pass_barrier(target.epoch);
+            return Ok(Advance::PassedBarrier);
+        }
+        self.downgrade(target, outputs)?;
+        Ok(Advance::Settled)
+    }
+
+    fn fire(
+        &mut self,
+        fire: impl FnOnce(
+            &mut O,
+            &mut OperatorContext,
+            &mut Output<O::Out>,
+        ) -> std::result::Result<Work, crate::error::BoxError>,
+    ) -> Result<Work> {
+        self.worker.running.node.set(self.node);
+        fire(&mut self.operator, &mut self.context, &mut self.out).map_err(|source| {
+            Error::new(
+                ErrorKind::UserFunction,
+                format!("when time came to {}", self.context.watermark),
+            )
+            .with_source(source)
+        })
+    }
+
+    fn fire_processing_time(&mut self, turn: Stopwatch) -> Result<Work> {
+        while let Some(due) = self.operator.next_processing_time()
+            && due <= self.context.now_ms
+        {
+            let work = self.fire(|op, context, out| op.on_processing_time(context, out))?;
+            if work == Work::More && turn.elapsed() > TURN {
+                return Ok(Work::More);
+            }
+        }
+        Ok(Work::Done)
+    }
+
+    /// Results go out before the capability that covers them rises.
+    fn downgrade(&mut self, target: Target, outputs: &mut [ChangeBatch<Time>]) -> Result<()> {
+        let held = self.held.time();
+        let watermark = match self.operator.assigned_watermark() {
+            Some(assigned) if self.context.watermark < WATERMARK_MAX => assigned,
+            _ => self.context.watermark,
+        };
+        let to = Time::new(
+            target.epoch.max(held.epoch),
+            watermark.max(held.watermark),
+        );
+        if to != held {
+            self.flush()?;
+            self.held.downgrade(to, outputs);
+            self.out.set_time(to);
+            for side in &self.sides {
+                side.borrow_mut().set_time(to);
+            }
+        }
+        Ok(())
+    }
+
+    /// The barrier was reached: from here on changes belong to the next checkpoint.
+    fn freeze(&mut self) {
+        let checkpoint = self.gate.period();
+        if self.worker.checkpoint.is_durable() {
+            let whole = self.worker.checkpoint.is_whole();
+            self.operator
+                .states(&mut |state| state.freeze(checkpoint, whole));
+            self.encoding = Encoding::Slices(checkpoint);
+        } else {
+            self.worker.part_done(checkpoint, checkpoint);
+        }
+    }
+
+    /// Encodes a slice of the snapshot under way; whether there is more to encode.
+    pub fn encode(&mut self) -> bool {
+        let Encoding::Slices(checkpoint) = self.encoding else {
+            return false;
+        };
+        if self.worker.checkpoint.backlog() > BACKLOG_LIMIT {
+            return true;
+        }
+        let budget = SliceBudget::new(SliceBudget::DEFAULT);
+        let mut sink = PartSink {
+            context: &self.worker,
+            node: self.node,
+            checkpoint,
+        };
+        let mut done = true;
+        let mut needs_since = checkpoint;
+        let mut keys = 0;
+        self.operator.states(&mut |state| {
+            done = done && state.encode_slice(&budget, &mut sink);
+            needs_since = needs_since.min(state.needs_since());
+            keys += state.keys();
+        });
+        if done {
+            self.encoding = Encoding::Idle;
+            self.context.metrics.state_keys.set(keys as u64);
+            self.worker.part_done(checkpoint, needs_since);
+        }
+        !done
+    }
+
+    /// Hands on everything that was put out.
+    pub fn flush(&mut self) -> Result<()> {
+        for side in &self.sides {
+            side.borrow_mut().flush()?;
+        }
+        self.out.flush()?;
+        self.context.metrics.records_out.set(self.out.emitted());
+        Ok(())
+    }
+
+    /// The milliseconds until processing time wants something.
+    pub fn due_in(&self) -> Option<Duration> {
+        let due = self.operator.next_processing_time()?;
+        let wait = (due - self.context.now_ms).max(1);
+        Some(Duration::from_millis(wait as u64))
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.held.time().epoch
+    }
+}
+
+/// Shows an operator's states where they live, and hands them what the restored checkpoint holds.
+pub(crate) fn restore<O: OperatorCore>(
+    operator: &mut O,
+    node: NodeId,
+    worker: &WorkerContext,
+) -> Result<()> {
+    let mut result = Ok(());
+    operator.states(&mut |state| {
+        state.assign(worker.groups, worker.worker);
+        if result.is_ok() {
+            result = restore_state(state, node, worker);
+        }
+    });
+    result.map_err(|error| error.within(format!("operator \"{}\"", worker.names[node])))
+}
+
+pub(crate) fn restore_state(
+    state: &mut dyn Snapshot,
+    node: NodeId,
+    worker: &WorkerContext,
+) -> Result<()> {
+    let Some(restored) = &worker.restored else {
+        return Ok(());
+    };
+    let name = state.descriptor().name.clone();
+    for block in restored.blocks(&worker.uids[node], &name) {
+        state.restore(block)?;
+    }
+    Ok(())
+}
+
+/// Moves what was consumed and produced in a turn into timely's accounts.
+pub(crate) fn publish(
+    progress: &mut SharedProgress<Time>,
+    consumed: &[Changes],
+    produced: &[Changes],
+) {
+    for (changes, to) in consumed.iter().zip(&mut progress.consumeds) {
+        changes.borrow_mut().drain_into(to);
+    }
+    for (changes, to) in produced.iter().zip(&mut progress.produceds) {
+        changes.borrow_mut().drain_into(to);
+    }
+}

@@ -1,0 +1,214 @@
+//! Stateless steps: chained into the operator before them, or, where a stream forks or several come
+//! together, an operator of their own that passes timestamps through and holds no capability.
+
+use super::compile::Site;
+use super::context::{Running, WorkerContext};
+use super::port::{Receiver, Route};
+use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::graph::NodeId;
+use crate::metrics::OperatorMetrics;
+use crate::operator::Emit;
+use crate::record::{Data, Record};
+use crate::time::Time;
+use std::any::Any;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+use timely::progress::operate::SharedProgress;
+
+/// The logic of a stateless step: a batch in, a batch out.
+pub trait Step<A, B>: 'static {
+    /// Works off a batch: takes the records out of `input` and appends results to `output`. `at` is to
+    /// be called with the index of each record before a user's function sees it.
+    ///
+    /// # Errors
+    /// Ends the job, naming the operator and the record.
+    fn apply(
+        &mut self,
+        input: &mut Vec<Record<A>>,
+        output: &mut Vec<Record<B>>,
+        at: &Position<'_>,
+    ) -> Result<(), BoxError>;
+}
+
+/// Where in its batch a step is.
+pub struct Position<'a> {
+    running: &'a Running,
+    base: u64,
+}
+
+impl Position<'_> {
+    /// The record with this index is next.
+    #[inline]
+    pub fn set(&self, index: usize) {
+        self.running.record.set(self.base + index as u64);
+    }
+
+    /// Runs `run` with a position that goes nowhere, for steps outside of a job.
+    pub fn detached<R>(run: impl FnOnce(&Position<'_>) -> R) -> R {
+        let running = Running::default();
+        run(&Position {
+            running: &running,
+            base: 0,
+        })
+    }
+}
+
+/// Makes a step on each worker; typed behind the type-erased graph.
+pub trait StepFactory: Send + Sync {
+    /// Puts the step in front of `next` (a `Box<dyn Emit<B>>`); returns a `Box<dyn Emit<A>>`.
+    #[doc(hidden)]
+    fn chain(&self, node: NodeId, next: Box<dyn Any>, worker: &WorkerParts<'_>) -> Box<dyn Any>;
+    /// Builds the step as an operator of its own.
+    #[doc(hidden)]
+    fn build(&self, site: Site<'_, '_>) -> Result<()>;
+}
+
+/// What a chained step needs of its worker.
+pub struct WorkerParts<'a>(pub(crate) &'a Rc<WorkerContext>);
+
+/// Says how records reach a step that runs on its own: made anew on each worker.
+pub type MakeRoute<T> = Arc<dyn Fn(&RouteContext) -> Route<T> + Send + Sync>;
+
+/// What a route may depend on.
+pub struct RouteContext {
+    /// The index of the sending worker.
+    pub worker: usize,
+    /// How key groups are spread over workers.
+    pub groups: crate::hash::KeyGroups,
+}
+
+/// Stays on its worker.
+pub fn forward<T>() -> MakeRoute<T> {
+    Arc::new(|_| None)
+}
+
+/// A step's factory with all its types.
+pub(crate) struct TypedStep<F, A, B, S> {
+    pub make: F,
+    pub route: MakeRoute<A>,
+    pub marker: PhantomData<fn() -> (B, S)>,
+}
+
+impl<F, A, B, S> StepFactory for TypedStep<F, A, B, S>
+where
+    F: Fn(&RouteContext) -> S + Send + Sync,
+    S: Step<A, B>,
+    A: Data,
+    B: Data,
+{
+    fn chain(&self, node: NodeId, next: Box<dyn Any>, worker: &WorkerParts<'_>) -> Box<dyn Any> {
+        let next = next
+            .downcast::<Box<dyn Emit<B>>>()
+            .expect("a step is chained in front of its own type");
+        let worker = worker.0;
+        let chained: Box<dyn Emit<A>> = Box::new(Chained {
+            step: (self.make)(&route_context(worker)),
+            buffer: Vec::new(),
+            next: *next,
+            node,
+            metrics: worker.registry.operator(node, worker.worker),
+            running: worker.running.clone(),
+        });
+        Box::new(chained)
+    }
+
+    fn build(&self, mut site: Site<'_, '_>) -> Result<()> {
+        let route = route_context(&site.worker);
+        let receivers: Vec<Receiver<A>> = (0..site.inputs())
+            .map(|index| site.receiver(index, (self.route)(&route)))
+            .collect();
+        let connected: Vec<usize> = (0..receivers.len()).collect();
+        let next = site.emitter::<B>(0, &connected);
+        let emit = Chained {
+            step: (self.make)(&route),
+            buffer: Vec::new(),
+            next,
+            node: site.node,
+            metrics: site.worker.registry.operator(site.node, site.worker.worker),
+            running: site.worker.running.clone(),
+        };
+        run_alone(site, receivers, emit);
+        Ok(())
+    }
+}
+
+pub(crate) fn route_context(worker: &WorkerContext) -> RouteContext {
+    RouteContext {
+        worker: worker.worker,
+        groups: worker.groups,
+    }
+}
+
+fn run_alone<A: Data>(
+    site: Site<'_, '_>,
+    mut receivers: Vec<Receiver<A>>,
+    mut emit: impl Emit<A> + 'static,
+) {
+    let consumed: Vec<_> = receivers.iter().map(Receiver::consumed).collect();
+    let produced = site.produced();
+    let mut started = false;
+    site.run(move |progress: &mut SharedProgress<Time>| {
+        for changes in &mut progress.frontiers {
+            changes.clear();
+        }
+        if !started {
+            started = true;
+            for output in &mut progress.internals {
+                output.update(Time::MIN, -1);
+            }
+        }
+        for receiver in &mut receivers {
+            while let Some((time, records)) = receiver.next() {
+                emit.emit(time, records)?;
+            }
+        }
+        emit.flush();
+        super::station::publish(progress, &consumed, &produced);
+        Ok(())
+    });
+}
+
+/// A step in front of the next one.
+struct Chained<B, S> {
+    step: S,
+    buffer: Vec<Record<B>>,
+    next: Box<dyn Emit<B>>,
+    node: NodeId,
+    metrics: Arc<OperatorMetrics>,
+    running: Rc<Running>,
+}
+
+impl<A, B, S: Step<A, B>> Emit<A> for Chained<B, S> {
+    fn emit(&mut self, time: Time, records: &mut Vec<Record<A>>) -> Result<()> {
+        let base = self.metrics.records_in.get();
+        let host = self.running.node.replace(self.node);
+        self.metrics.records_in.add(records.len() as u64);
+        let at = Position {
+            running: &self.running,
+            base,
+        };
+        self.step
+            .apply(records, &mut self.buffer, &at)
+            .map_err(|source| {
+                Error::new(
+                    ErrorKind::UserFunction,
+                    format!("record {}", self.running.record.get()),
+                )
+                .with_source(source)
+            })?;
+        records.clear();
+        if !self.buffer.is_empty() {
+            self.metrics.records_out.add(self.buffer.len() as u64);
+            self.next.emit(time, &mut self.buffer)?;
+            self.buffer.clear();
+        }
+        // Left as it is after an error, which it names.
+        self.running.node.set(host);
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        self.next.flush();
+    }
+}

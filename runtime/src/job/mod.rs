@@ -1,0 +1,37 @@
+//! Running a job: preparing it, starting its workers, waiting for its end.
+
+mod builder;
+pub(crate) mod control;
+mod discovery;
+mod handle;
+mod prepare;
+mod watermarks;
+mod worker;
+
+pub use builder::{Builder, Edge};
+pub use control::Outcome;
+pub use handle::{JobHandle, JobReport, OperatorReport};
+pub use prepare::Options;
+pub(crate) use prepare::Prepared;
+pub use watermarks::{Holder, WatermarkHold};
+
+use crate::config::JobConfig;
+use crate::error::Result;
+use crate::graph::Graph;
+
+/// Starts a job in this process.
+///
+/// # Errors
+/// Everything that is wrong before the first record: settings, graph, checkpoint, a missing input.
+pub fn start(graph: Graph, config: JobConfig) -> Result<JobHandle> {
+    start_with(graph, config, Options::default())
+}
+
+/// [`start`], with a clock and a checkpoint store of the caller's.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(graph: Graph, config: JobConfig, options: Options) -> Result<JobHandle> {
+    let prepared = Prepared::new(graph, config, options)?;
+    worker::launch(prepared)
+}

@@ -1,0 +1,116 @@
+//! The worker threads of a process: each builds the dataflow and steps it until the job halts or fails.
+
+use super::control::JobControl;
+use super::discovery;
+use super::handle::JobHandle;
+use super::prepare::Prepared;
+use crate::clock::Stopwatch;
+use crate::driver::{WorkerContext, compile};
+use crate::error::{Error, ErrorKind, Result, panic_text};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use timely::communication::{Allocator, initialize_from};
+use timely::worker::{ProgressMode, Worker};
+
+/// A parked worker looks up this often even if nobody wakes it.
+const LONGEST_PARK: Duration = Duration::from_millis(500);
+
+pub(super) fn launch(job: Prepared) -> Result<JobHandle> {
+    let started = Stopwatch::start();
+    let control = Arc::new(JobControl::new(job.description.clone()));
+    let enumerators = job.enumerators()?;
+    let watchers = discovery::start(&job, &control, enumerators)?;
+    let (builders, others) = timely::CommunicationConfig::Process(job.config.workers)
+        .try_build()
+        .map_err(|error| Error::new(ErrorKind::Internal, error))?;
+    let job = Arc::new(job);
+    let (shared_job, shared_control) = (job.clone(), control.clone());
+    let workers = initialize_from(builders, others, move |allocator| {
+        shared_control.add_thread(std::thread::current());
+        reduce_timer_slack();
+        run(allocator, &shared_job, &shared_control);
+    })
+    .map_err(|error| Error::new(ErrorKind::Internal, format!("start the workers: {error}")))?;
+    Ok(JobHandle::new(job, control, workers, watchers, started))
+}
+
+/// Builds and steps one worker. A panic ends the job with the operator's name.
+fn run(allocator: Allocator, job: &Prepared, control: &Arc<JobControl>) {
+    let index = allocator.index();
+    let mut context = None;
+    let result = catch_unwind(AssertUnwindSafe(|| -> Result<()> {
+        let shared = WorkerContext::new(index, job, control.clone())?;
+        context = Some(shared.clone());
+        let mode = if job.config.eager_progress {
+            ProgressMode::Eager
+        } else {
+            ProgressMode::Demand
+        };
+        let config = timely::WorkerConfig::default().progress_mode(mode);
+        let mut worker = Worker::new(config, allocator, Some(now()));
+        let graph = job.graph.clone();
+        worker.dataflow_core("millstream", None, Box::new(()), |_, scope| {
+            compile(scope, &graph, shared.clone())
+        })?;
+        step(&mut worker, &shared, job.config.spin);
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
+        Ok(())
+    }));
+    match result {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => control.fail(error.within(format!("worker {index}"))),
+        Err(panic) => report_panic(index, panic.as_ref(), context.as_deref(), control),
+    }
+}
+
+fn report_panic(
+    index: usize,
+    panic: &(dyn std::any::Any + Send),
+    context: Option<&WorkerContext>,
+    control: &JobControl,
+) {
+    let text = panic_text(panic);
+    match context {
+        Some(context) => {
+            let running = &context.running;
+            let error = Error::new(
+                ErrorKind::UserFunction,
+                format!("panic at record {}: {text}", running.record.get()),
+            );
+            context.fail(running.node.get(), error);
+        }
+        None => control.fail(Error::new(
+            ErrorKind::Internal,
+            format!("worker {index} panicked before it began: {text}"),
+        )),
+    }
+}
+
+fn step(worker: &mut Worker, context: &Rc<WorkerContext>, spin: bool) {
+    while !context.halted.get() && !context.control.has_failed() {
+        if spin {
+            worker.step();
+        } else {
+            worker.step_or_park(Some(LONGEST_PARK));
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // timely measures delays from here
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// The kernel may wake a sleeping thread up to 50 µs late to save power; for threads that wait for
+/// records that is most of their latency.
+fn reduce_timer_slack() {
+    #[cfg(target_os = "linux")]
+    {
+        // A thread may set its own slack through /proc without any unsafe call.
+        let _ = std::fs::write("/proc/thread-self/timerslack_ns", "1000");
+    }
+}
