@@ -56,7 +56,7 @@ use std::sync::{Arc, Mutex};
 /// let counts = FileSink::<(String, u64)>::csv("out/counts").prefix("counts");
 /// let events = FileSink::<Vec<u32>>::json_lines("out/events").overwrite(true);
 /// ```
-pub struct FileSink<T, F> {
+pub struct FileSink<T, F = Lines> {
     directory: PathBuf,
     prefix: String,
     extension: String,
@@ -68,7 +68,7 @@ pub struct FileSink<T, F> {
     item: PhantomData<fn(T)>,
 }
 
-impl<T> FileSink<T, Lines> {
+impl<T> FileSink<T> {
     /// One line a record, as `Display` shows it. Extension `txt`.
     pub fn lines(directory: impl Into<PathBuf>) -> Self
     where
@@ -76,31 +76,25 @@ impl<T> FileSink<T, Lines> {
     {
         Self::with_format(directory, Lines)
     }
-}
 
-impl<T> FileSink<T, Csv> {
     /// One CSV row a record, by serde; structs get a header in each file. Extension `csv`.
-    pub fn csv(directory: impl Into<PathBuf>) -> Self
+    pub fn csv(directory: impl Into<PathBuf>) -> FileSink<T, Csv>
     where
         Csv: Format<T>,
     {
         Self::with_format(directory, Csv::default())
     }
-}
 
-impl<T> FileSink<T, JsonLines> {
     /// One JSON value a line, by serde. Extension `jsonl`.
-    pub fn json_lines(directory: impl Into<PathBuf>) -> Self
+    pub fn json_lines(directory: impl Into<PathBuf>) -> FileSink<T, JsonLines>
     where
         JsonLines: Format<T>,
     {
         Self::with_format(directory, JsonLines)
     }
-}
 
-impl<T, F: Format<T>> FileSink<T, F> {
     /// Writes records in `format` to files in `directory`, which is made if it is not there.
-    pub fn with_format(directory: impl Into<PathBuf>, format: F) -> Self {
+    pub fn with_format<F: Format<T>>(directory: impl Into<PathBuf>, format: F) -> FileSink<T, F> {
         FileSink {
             directory: directory.into(),
             prefix: "part".into(),

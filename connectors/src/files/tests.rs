@@ -9,7 +9,7 @@ use millstream_runtime::sink::{Ready, Written};
 use std::path::Path;
 use tempfile::TempDir;
 
-type Numbers = FileSink<u64, Lines>;
+type Numbers = FileSink<u64>;
 type NumberWriter = Box<dyn SinkWriter<u64>>;
 
 fn sink(directory: &TempDir) -> Numbers {
@@ -306,7 +306,7 @@ fn a_fresh_start_refuses_old_results() {
 #[test]
 fn files_roll_by_size_with_a_header_each() {
     let directory = tempfile::tempdir().unwrap();
-    let sink = FileSink::<(u32, char), Csv>::csv(directory.path())
+    let sink = FileSink::<(u32, char)>::csv(directory.path())
         .roll_size(8)
         .prefix("rows");
     let context = writer_context(0, 1, Guarantee::ExactlyOnce, 0);
@@ -384,11 +384,11 @@ fn what_cannot_be_written_is_told_before_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     fs::write(&path, "").unwrap();
-    let error = error_of(FileSink::<u64, Lines>::lines(&path).check());
+    let error = error_of(FileSink::<u64>::lines(&path).check());
     assert!(
         error.contains("file") && error.contains("cannot be written"),
         "{error}"
     );
-    let wrong = FileSink::<u64, Lines>::lines(directory.path()).prefix("a/b");
+    let wrong = FileSink::<u64>::lines(directory.path()).prefix("a/b");
     assert!(error_of(wrong.check()).contains("a/b"));
 }

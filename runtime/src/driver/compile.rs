@@ -297,7 +297,7 @@ impl<T: 'static> SideOutput<T> {
     }
 
     /// The same output as its driver keeps it.
-    pub fn port(&self) -> Rc<RefCell<dyn SidePort>> {
+    pub(crate) fn port(&self) -> Rc<RefCell<dyn SidePort>> {
         self.shared.clone()
     }
 }

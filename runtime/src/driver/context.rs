@@ -198,10 +198,6 @@ impl LocalCheckpoint {
         self.committers.set(self.committers.get() + 1);
     }
 
-    pub fn committers(&self) -> usize {
-        self.committers.get()
-    }
-
     pub fn set_whole(&self, whole: bool) {
         self.whole.set(whole);
     }

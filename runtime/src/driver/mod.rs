@@ -26,4 +26,5 @@ pub(crate) use context::WorkerContext;
 pub(crate) use port::port_type;
 pub(crate) use sink::SinkFactory;
 pub(crate) use source::SourceFactory;
+pub(crate) use station::common_states;
 pub(crate) use step::TypedStep;

@@ -49,6 +49,7 @@ impl<O: Operator> OneInput<O> {
             self.station.gate.observe(self.inlet.frontier());
         }
         let mut again = self.work(progress, turn)?;
+        self.station.context.metrics.stashed.set(self.inlet.stashed() as u64);
         again |= self.station.encode();
         self.station.flush()?;
         publish(progress, consumed, produced);

@@ -9,8 +9,8 @@ use crate::config::Guarantee;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::NodeId;
 use crate::operator::{OperatorContext, OperatorCore, Output, Work};
-use crate::state::{SliceBudget, Snapshot};
-use crate::time::{CheckpointId, Epoch, Time, WATERMARK_MAX};
+use crate::state::{BlobState, SliceBudget, Snapshot, StateDescriptor};
+use crate::time::{CheckpointId, Time, WATERMARK_MAX, WATERMARK_MIN, Watermark};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,6 +21,15 @@ use timely::progress::operate::SharedProgress;
 pub(crate) const TURN: Duration = Duration::from_millis(1);
 /// Encoding pauses while this many bytes wait for the disk.
 const BACKLOG_LIMIT: usize = 64 << 20;
+
+/// The name under which an operator's watermark is filed, so that after a recovery the same records are
+/// late as before.
+pub(crate) const WATERMARK_STATE: &str = "watermark";
+
+/// What every operator files besides its own states.
+pub(crate) fn common_states() -> Vec<StateDescriptor> {
+    vec![StateDescriptor::new(WATERMARK_STATE)]
+}
 
 /// How messages are admitted under a configuration.
 pub(crate) fn admission(context: &WorkerContext) -> Admission {
@@ -111,7 +120,9 @@ pub(crate) struct Station<O: OperatorCore> {
     pub gate: Gate,
     held: Held,
     encoding: Encoding,
-    /// The watermark that is being acted on.
+    /// The watermark, as a state.
+    mark: BlobState<Watermark>,
+    /// The watermark rose, and what came due is not all fired.
     firing: bool,
 }
 
@@ -123,7 +134,12 @@ impl<O: OperatorCore> Station<O> {
         sides: Sides,
         worker: Rc<WorkerContext>,
     ) -> Result<Self> {
-        let context = worker.operator_context(node);
+        let mut context = worker.operator_context(node);
+        let mut mark = BlobState::new(WATERMARK_STATE, WATERMARK_MIN);
+        mark.assign(worker.groups, worker.worker);
+        restore_state(&mut mark, node, &worker)?;
+        let marks = mark.restored().into_iter().map(|(_, watermark)| watermark);
+        context.watermark = marks.min().unwrap_or(WATERMARK_MIN);
         restore(&mut operator, node, &worker)?;
         operator.open(&context);
         worker.checkpoint.add_participant();
@@ -137,6 +153,7 @@ impl<O: OperatorCore> Station<O> {
             worker,
             held: Held::new(),
             encoding: Encoding::Idle,
+            mark,
             firing: false,
         })
     }
@@ -240,6 +257,8 @@ impl<O: OperatorCore> Station<O> {
         let checkpoint = self.gate.period();
         if self.worker.checkpoint.is_durable() {
             let whole = self.worker.checkpoint.is_whole();
+            self.mark.value = self.context.watermark;
+            self.mark.freeze(checkpoint, whole);
             self.operator
                 .states(&mut |state| state.freeze(checkpoint, whole));
             self.encoding = Encoding::Slices(checkpoint);
@@ -262,7 +281,7 @@ impl<O: OperatorCore> Station<O> {
             node: self.node,
             checkpoint,
         };
-        let mut done = true;
+        let mut done = self.mark.encode_slice(&budget, &mut sink);
         let mut needs_since = checkpoint;
         let mut keys = 0;
         self.operator.states(&mut |state| {
@@ -293,10 +312,6 @@ impl<O: OperatorCore> Station<O> {
         let due = self.operator.next_processing_time()?;
         let wait = (due - self.context.now_ms).max(1);
         Some(Duration::from_millis(wait as u64))
-    }
-
-    pub fn epoch(&self) -> Epoch {
-        self.held.time().epoch
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::driver::{
     MakeRoute, OperatorFactory, RouteContext, SideMaker, SinkFactory, Site, SourceFactory, Step,
-    TypedStep, forward, one_input, two_input,
+    TypedStep, common_states, forward, one_input, two_input,
 };
 use crate::error::Result;
 use crate::graph::{Build, Exchange, Graph, Input, NewNode, NodeKind, TypedPort};
@@ -204,7 +204,7 @@ impl Builder {
 }
 
 fn states_of<O: OperatorCore>(operator: &mut O) -> Vec<StateDescriptor> {
-    let mut states = Vec::new();
+    let mut states = common_states();
     operator.states(&mut |state| states.push(state.descriptor().clone()));
     states
 }

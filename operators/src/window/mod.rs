@@ -1,0 +1,94 @@
+//! Windows: groups of records by event time.
+
+mod stream;
+mod tumbling;
+
+pub use stream::WindowedStream;
+
+use millstream_runtime::time::EventTime;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// A stretch of event time: from `start` to before `end`, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Window {
+    /// The first event time in the window.
+    pub start: EventTime,
+    /// The first event time behind it.
+    pub end: EventTime,
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {})", self.start, self.end)
+    }
+}
+
+/// A result of a window. Its event time is the last one in the window: `window.end - 1`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Windowed<K, R> {
+    /// The window.
+    pub window: Window,
+    /// The key.
+    pub key: K,
+    /// The result.
+    pub value: R,
+}
+
+/// Tumbling windows: all of one size, next to each other, aligned to the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tumbling {
+    size_ms: i64,
+    offset_ms: i64,
+}
+
+impl Tumbling {
+    /// Windows of `size`, in whole milliseconds.
+    ///
+    /// # Panics
+    /// When the size is less than a millisecond.
+    pub fn of(size: Duration) -> Self {
+        let size_ms = size.as_millis() as i64;
+        assert!(
+            size_ms > 0,
+            "the size of a tumbling window must be at least 1 ms, not {size:?}"
+        );
+        Tumbling {
+            size_ms,
+            offset_ms: 0,
+        }
+    }
+
+    /// Shifts the windows: with an offset of 15 minutes, windows of an hour begin at a quarter past.
+    pub fn offset(mut self, offset: Duration) -> Self {
+        self.offset_ms = (offset.as_millis() as i64).rem_euclid(self.size_ms);
+        self
+    }
+
+    /// The window that an event time lies in.
+    #[inline]
+    pub fn window_of(&self, time: EventTime) -> Window {
+        let start = time - (time - self.offset_ms).rem_euclid(self.size_ms);
+        Window {
+            start,
+            end: start + self.size_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tumbling_windows_also_before_1970() {
+        let minutes = Tumbling::of(Duration::from_secs(60));
+        let window = |start, end| Window { start, end };
+        assert_eq!(minutes.window_of(0), window(0, 60_000));
+        assert_eq!(minutes.window_of(59_999), window(0, 60_000));
+        assert_eq!(minutes.window_of(-1), window(-60_000, 0));
+        let shifted = minutes.offset(Duration::from_secs(15));
+        assert_eq!(shifted.window_of(14_999), window(-45_000, 15_000));
+    }
+}

@@ -1,0 +1,255 @@
+//! Tumbling windows with incremental aggregates.
+//!
+//! State: per key the panes (window start, accumulator) that are open. Beside it, rebuilt after a
+//! restore, a calendar: for each time at which something comes due, the slots of the keys concerned. A
+//! pane is in the calendar exactly once, so a slot in it is always in use.
+
+use super::{Tumbling, Window, Windowed};
+use crate::aggregate::Aggregator;
+use millstream_runtime::driver::SideOutput;
+use millstream_runtime::error::BoxError;
+use millstream_runtime::operator::{
+    Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
+};
+use millstream_runtime::record::{Data, Key, Record};
+use millstream_runtime::state::{KeyedTable, Slot, Snapshot};
+use millstream_runtime::time::EventTime;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// One open window of one key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Pane<A> {
+    start: EventTime,
+    /// Its first result is out; kept for late updates.
+    fired: bool,
+    accumulator: A,
+}
+
+/// The open windows of a key: nearly always one or two.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Panes<A> {
+    first: Option<Pane<A>>,
+    rest: Vec<Pane<A>>,
+}
+
+impl<A> Panes<A> {
+    fn new() -> Self {
+        Panes {
+            first: None,
+            rest: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn find(&mut self, start: EventTime) -> Option<&mut Pane<A>> {
+        match &mut self.first {
+            Some(pane) if pane.start == start => self.first.as_mut(),
+            _ => self.rest.iter_mut().find(|pane| pane.start == start),
+        }
+    }
+
+    fn add(&mut self, pane: Pane<A>) -> &mut Pane<A> {
+        if self.first.is_none() {
+            return self.first.insert(pane);
+        }
+        self.rest.push(pane);
+        let last = self.rest.len() - 1;
+        &mut self.rest[last]
+    }
+
+    fn remove(&mut self, start: EventTime) {
+        if self.first.as_ref().is_some_and(|pane| pane.start == start) {
+            self.first = (!self.rest.is_empty()).then(|| self.rest.swap_remove(0));
+        } else {
+            self.rest.retain(|pane| pane.start != start);
+        }
+        if self.rest.is_empty() {
+            self.rest = Vec::new();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Pane<A>> {
+        self.first.iter().chain(&self.rest)
+    }
+}
+
+/// What comes due at a time, for windows that begin at a time.
+type Calendar = BTreeMap<(EventTime, EventTime), Vec<Slot>>;
+
+pub(crate) struct TumblingOperator<K, V, G: Aggregator<V>> {
+    windows: Tumbling,
+    lateness: i64,
+    aggregator: Arc<G>,
+    late: SideOutput<(K, V)>,
+    table: KeyedTable<K, Panes<G::Acc>>,
+    calendar: Calendar,
+    /// The window of the last record: records of one window tend to come together.
+    current: Window,
+    /// What is being fired, from the back.
+    firing: Option<(EventTime, Vec<Slot>)>,
+    marker: PhantomData<fn(V)>,
+}
+
+impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
+    pub fn new(
+        windows: Tumbling,
+        lateness: i64,
+        aggregator: Arc<G>,
+        late: SideOutput<(K, V)>,
+    ) -> Self {
+        TumblingOperator {
+            windows,
+            lateness,
+            aggregator,
+            late,
+            table: KeyedTable::new("windows"),
+            calendar: Calendar::new(),
+            current: windows.window_of(0),
+            firing: None,
+            marker: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn window_of(&mut self, time: EventTime) -> Window {
+        if time < self.current.start || time >= self.current.end {
+            self.current = self.windows.window_of(time);
+        }
+        self.current
+    }
+
+    /// Fires or drops one pane.
+    fn fire(&mut self, start: EventTime, slot: Slot, out: &mut Output<Windowed<K, G::Out>>) {
+        let window = self.windows.window_of(start);
+        let (key, panes) = self.table.touch(slot);
+        let Some(pane) = panes.find(start) else {
+            return;
+        };
+        let last = self.lateness == 0 || pane.fired;
+        if !pane.fired {
+            pane.fired = true;
+            let value = self.aggregator.result(&pane.accumulator);
+            let key = key.clone();
+            out.push(window.end - 1, Windowed { window, key, value });
+        }
+        if last {
+            panes.remove(start);
+            if panes.is_empty() {
+                self.table.remove_at(slot);
+            }
+        } else {
+            let due = window.end.saturating_add(self.lateness);
+            self.calendar.entry((due, start)).or_default().push(slot);
+        }
+    }
+}
+
+impl<K: Key, V: Data, G: Aggregator<V>> OperatorCore for TumblingOperator<K, V, G> {
+    type Out = Windowed<K, G::Out>;
+
+    fn open(&mut self, _: &OperatorContext) {
+        for (slot, _, panes) in self.table.iter() {
+            for pane in panes.iter() {
+                let end = self.windows.window_of(pane.start).end;
+                let due = if pane.fired {
+                    end.saturating_add(self.lateness)
+                } else {
+                    end
+                };
+                self.calendar.entry((due, pane.start)).or_default().push(slot);
+            }
+        }
+    }
+
+    fn on_watermark(
+        &mut self,
+        context: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+    ) -> Result<Work, BoxError> {
+        let mut budget = WORK_LIMIT;
+        loop {
+            if self.firing.is_none() {
+                match self.calendar.first_entry() {
+                    Some(entry) if entry.key().0 <= context.watermark => {
+                        let start = entry.key().1;
+                        let mut slots = entry.remove();
+                        slots.reverse(); // from the back is from the first
+                        self.firing = Some((start, slots));
+                    }
+                    _ => return Ok(Work::Done),
+                }
+            }
+            while let Some((start, slots)) = &mut self.firing {
+                let start = *start;
+                match slots.pop() {
+                    None => self.firing = None,
+                    Some(slot) => {
+                        if budget == 0 {
+                            slots.push(slot);
+                            return Ok(Work::More);
+                        }
+                        budget -= 1;
+                        self.fire(start, slot, out);
+                    }
+                }
+            }
+        }
+    }
+
+    fn states(&mut self, visit: &mut dyn FnMut(&mut dyn Snapshot)) {
+        visit(&mut self.table);
+    }
+}
+
+impl<K: Key, V: Data, G: Aggregator<V>> Operator for TumblingOperator<K, V, G> {
+    type In = (K, V);
+
+    #[inline]
+    fn on_record(
+        &mut self,
+        record: Record<(K, V)>,
+        context: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+    ) -> UserResult {
+        let window = self.window_of(record.time);
+        if window.end.saturating_add(self.lateness) <= context.watermark {
+            context.metrics.late.add(1);
+            self.late.push(record.time, record.value);
+            return Ok(());
+        }
+        let (key, value) = record.value;
+        let (slot, panes) = self.table.entry(&key, Panes::new);
+        let pane = match panes.find(window.start) {
+            Some(pane) => pane,
+            None => {
+                let over = window.end <= context.watermark;
+                let due = if over {
+                    window.end.saturating_add(self.lateness)
+                } else {
+                    window.end
+                };
+                let calendar = self.calendar.entry((due, window.start));
+                calendar.or_default().push(slot);
+                panes.add(Pane {
+                    start: window.start,
+                    fired: over,
+                    accumulator: self.aggregator.create(),
+                })
+            }
+        };
+        self.aggregator.add(&mut pane.accumulator, value);
+        // A window that is over already is put out at once, and again with each late record.
+        if pane.fired {
+            let value = self.aggregator.result(&pane.accumulator);
+            out.push(window.end - 1, Windowed { window, key, value });
+        }
+        Ok(())
+    }
+}
