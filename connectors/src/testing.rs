@@ -5,6 +5,7 @@ use millstream_runtime::record::Record;
 use millstream_runtime::sink::WriterContext;
 use millstream_runtime::source::{Batch, ReadStatus, ReaderContext, Source, SplitReader, Waker};
 use millstream_runtime::{Result, clock::Stopwatch};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 /// How long a test waits for something before it fails.
@@ -48,6 +49,11 @@ pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
         assert!(watch.elapsed() < DEADLINE, "timed out: {what}");
         std::thread::yield_now();
     }
+}
+
+/// Starts a thread.
+pub fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    Builder::new().spawn(work).unwrap()
 }
 
 /// Reads until the reader says that it has ended, or has nothing for now.

@@ -26,13 +26,15 @@ pub struct WordCountCase {
     pub workers: usize,
 }
 
-/// A word on its way to the worker that counts it, hashed once, with what it counts for.
-type HashedWord = (u64, CompactString, u64);
+/// A word on its way to the worker that counts it, hashed once.
+type HashedWord = (u64, CompactString);
+/// The same with the count of one worker.
+type HashedCount = (u64, CompactString, u64);
 type WordCount = (CompactString, u64);
 type Output<'a, T> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<T>>>;
 
 /// What a source reads before others have their turn.
-const CHUNK_BYTES: usize = 16 * 1024;
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Every word shuffled, an update for each.
 pub fn updates(case: &WordCountCase) -> ThroughputRun {
@@ -83,7 +85,7 @@ fn word_stream<'s>(scope: Scope<'s, u64>, case: &WordCountCase) -> StreamVec<'s,
                 Some(chunk) => {
                     let mut session = output.session(held);
                     for word in words(chunk) {
-                        session.give((word_hash(word), CompactString::new(word), 1));
+                        session.give((word_hash(word), CompactString::new(word)));
                     }
                     drop(session);
                     held.downgrade(&(held.time() + 1));
@@ -100,11 +102,11 @@ fn update_counts(words: StreamVec<'_, u64, HashedWord>) -> StreamVec<'_, u64, Wo
     words.unary(by_word, "update counts", |_capability, _info| {
         let mut table = WordTable::default();
         move |input, output: &mut Output<'_, WordCount>| {
-            input.for_each(|time, batch| {
+            input.for_each_time(|time, batches| {
                 let mut session = output.session(&time);
-                for (hash, word, count) in batch.drain(..) {
-                    let total = table.add(hash, &word, count);
-                    session.give((word, total));
+                for (hash, word) in batches.flat_map(|batch| batch.drain(..)) {
+                    let count = table.add(hash, &word, 1);
+                    session.give((word, count));
                 }
             });
         }
@@ -112,13 +114,13 @@ fn update_counts(words: StreamVec<'_, u64, HashedWord>) -> StreamVec<'_, u64, Wo
 }
 
 /// The counts of this worker's part of the text, sent once it is read.
-fn local_counts<'s>(scope: Scope<'s, u64>, case: &WordCountCase) -> StreamVec<'s, u64, HashedWord> {
+fn local_counts<'s>(scope: Scope<'s, u64>, case: &WordCountCase) -> StreamVec<'s, u64, HashedCount> {
     let mut chunks = own_part(scope, case);
     source(scope, "local counts", move |capability, info| {
         let activator = scope.activator_for(info.address);
         let mut capability = Some(capability);
         let mut table = WordTable::default();
-        move |output: &mut Output<'_, HashedWord>| {
+        move |output: &mut Output<'_, HashedCount>| {
             let Some(held) = capability.as_ref() else { return };
             if let Some(chunk) = chunks.next_chunk().expect("the text is readable") {
                 words(chunk).for_each(|word| {
@@ -137,8 +139,8 @@ fn local_counts<'s>(scope: Scope<'s, u64>, case: &WordCountCase) -> StreamVec<'s
     })
 }
 
-fn merge_counts(counts: StreamVec<'_, u64, HashedWord>) -> StreamVec<'_, u64, WordCount> {
-    let by_word = Exchange::new(|word: &HashedWord| route(word.0));
+fn merge_counts(counts: StreamVec<'_, u64, HashedCount>) -> StreamVec<'_, u64, WordCount> {
+    let by_word = Exchange::new(|word: &HashedCount| route(word.0));
     counts.unary_frontier(by_word, "merge counts", |capability, _info| {
         let mut capability = Some(capability);
         let mut table = WordTable::default();

@@ -338,7 +338,18 @@ impl Files {
     }
 }
 
+/// Never replaces a file: within one timeline of checkpoints each name is given once.
 fn rename(from: PathBuf, to: PathBuf) -> Result<()> {
+    if to.exists() {
+        let to = to.display();
+        return Err(Error::new(
+            ErrorKind::Sink,
+            format!(
+                "{to} is there already: does another sink write to this directory with the same \
+                 prefix and extension?"
+            ),
+        ));
+    }
     fs::rename(&from, to).map_err(|error| sink_error("cannot rename", &from, error))
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where files are, and how their names begin and end.
 #[derive(Clone, Debug)]
@@ -50,6 +50,20 @@ pub(super) enum Name {
 pub(super) struct Fresh {
     pub overwrite: bool,
     pub begun: Arc<Mutex<BTreeSet<usize>>>,
+}
+
+impl Fresh {
+    fn has_begun(&self, worker: usize) -> bool {
+        self.lock().contains(&worker)
+    }
+
+    fn begin(&self, worker: usize) {
+        self.lock().insert(worker);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Layout {
@@ -205,11 +219,7 @@ impl Layout {
     pub fn clean(&self, fresh: &Fresh, context: &WriterContext) -> Result<Vec<PathBuf>> {
         let restored = context.restored;
         let mut marks = Vec::new();
-        let restart = !fresh
-            .begun
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(context.worker);
+        let restart = fresh.has_begun(context.worker);
         let exactly_once = context.guarantee == Guarantee::ExactlyOnce;
         for (path, name) in self.list()? {
             if name.worker() % context.workers != context.worker {
@@ -235,6 +245,7 @@ impl Layout {
                 Name::Prepared(_) | Name::Final(_) => {}
             }
         }
+        fresh.begin(context.worker);
         Ok(marks)
     }
 

@@ -20,7 +20,8 @@
 //! | `.part-000000012-003.csv.committed` | empty: worker 3 has committed checkpoint 12, even if somebody has taken the files away since |
 //!
 //! There are no empty files, apart from the last kind. The directory must be one that all processes
-//! of the job share. Two sinks can share it when their prefixes or extensions differ.
+//! of the job share. Two sinks can share it when their prefixes or extensions differ; if not, the second
+//! file of a name is an error.
 //!
 //! # After a restart
 //! What the restored checkpoint says was prepared gets its final name. Each worker removes what
@@ -168,7 +169,6 @@ impl<T: Data, F: Format<T>> Sink for FileSink<T, F> {
             .join(format!(".{}.{}.check", self.prefix, self.extension));
         fs::create_dir_all(&self.directory)
             .and_then(|()| File::create(&probe))
-            .and_then(|_| fs::remove_file(&probe))
             .map_err(|error| {
                 let directory = self.directory.display();
                 Error::new(
@@ -176,7 +176,9 @@ impl<T: Data, F: Format<T>> Sink for FileSink<T, F> {
                     format!("directory {directory} cannot be written"),
                 )
                 .with_source(error)
-            })
+            })?;
+        // Another process of the job may do the same at the same time.
+        layout::remove(&probe)
     }
 
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter<T>>> {

@@ -4,13 +4,18 @@ use super::disk::{Command, Disk};
 use super::format::Format;
 use super::layout::{Fresh, Layout};
 use millstream_runtime::Result;
+use millstream_runtime::clock::Stopwatch;
 use millstream_runtime::record::Record;
 use millstream_runtime::sink::{Ready, SinkWriter, WriterContext, Written};
 use millstream_runtime::time::CheckpointId;
 use std::mem;
+use std::time::Duration;
 
 /// A buffer of this size goes to the disk.
 const BUFFER_BYTES: usize = 64 << 10;
+/// A smaller one goes when the last went this long ago: the thread that writes is not woken for each
+/// record of a slow stream.
+const SHOW_AFTER: Duration = Duration::from_millis(10);
 
 pub(super) struct Writer<F> {
     layout: Layout,
@@ -22,6 +27,8 @@ pub(super) struct Writer<F> {
     buffer: Vec<u8>,
     /// Bytes of the file that were handed on.
     handed_on: u64,
+    /// Since a buffer was handed on.
+    quiet: Stopwatch,
     committing: CheckpointId,
 }
 
@@ -42,6 +49,7 @@ impl<F> Writer<F> {
             context,
             buffer: Vec::new(),
             handed_on: 0,
+            quiet: Stopwatch::start(),
             committing: 0,
         })
     }
@@ -55,6 +63,7 @@ impl<F> Writer<F> {
             let empty = Vec::with_capacity(self.buffer.capacity().min(2 * BUFFER_BYTES));
             let full = mem::replace(&mut self.buffer, empty);
             self.handed_on += full.len() as u64;
+            self.quiet = Stopwatch::start();
             self.disk.send(Command::Data(full))?;
         }
         Ok(())
@@ -101,7 +110,8 @@ impl<T, F: Format<T>> SinkWriter<T> for Writer<F> {
 
     fn flush(&mut self) -> Result<()> {
         // Asked even when there is nothing to hand on: this is also how an error comes to light.
-        match self.disk.has_room()? {
+        let room = self.disk.has_room()?;
+        match room && !self.buffer.is_empty() && self.quiet.elapsed() >= SHOW_AFTER {
             true => self.hand_on(),
             false => Ok(()),
         }

@@ -17,6 +17,7 @@ use millstream_runtime::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 const VERSION: u8 = 1;
 
@@ -78,6 +79,7 @@ pub struct Generator<T, F, E = BySchedule> {
     rate: Option<f64>,
     total: u64,
     splits: u64,
+    delay: Duration,
     clock: SharedClock,
     item: PhantomData<fn() -> T>,
 }
@@ -96,6 +98,7 @@ where
             rate: None,
             total: u64::MAX,
             splits: 1,
+            delay: Duration::ZERO,
             clock: SystemClock::shared(),
             item: PhantomData,
         }
@@ -113,6 +116,7 @@ where
             rate: self.rate,
             total: self.total,
             splits: self.splits,
+            delay: self.delay,
             clock: self.clock,
             item: PhantomData,
         }
@@ -156,6 +160,13 @@ impl<T, F, E> Generator<T, F, E> {
         self
     }
 
+    /// Begins the schedule this long after the job was started, so that the time that it takes to start
+    /// does not show as latency. Default: at once.
+    pub fn start_after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
     /// Takes the time from `clock` rather than from the machine.
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.clock = clock;
@@ -195,7 +206,7 @@ where
     }
 
     fn enumerator(&self) -> Result<Box<dyn SplitEnumerator<GeneratorSplit>>> {
-        let start_ns = self.clock.now_ns();
+        let start_ns = self.clock.now_ns() + self.delay.as_nanos() as i64;
         let splits = (0..self.splits).map(|first| GeneratorSplit { first, start_ns });
         Ok(Box::new(FixedSplits(splits.collect())))
     }

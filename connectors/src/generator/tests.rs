@@ -5,7 +5,6 @@ use crate::testing::{drain, error_of, read_all, reader_context, resumes_everywhe
 use millstream_runtime::clock::{Clock, ManualClock};
 use millstream_runtime::record::Record;
 use millstream_runtime::source::{Batch, ReadStatus};
-use std::time::Duration;
 
 fn random(at: Scheduled, rng: &mut fastrand::Rng) -> (u64, u32) {
     (at.index, rng.u32(..))
@@ -96,6 +95,24 @@ fn a_rate_is_an_open_loop() {
         batch.records.iter().map(|r| r.value).collect::<Vec<_>>(),
         [1, 3, 5, 7]
     );
+}
+
+#[test]
+fn a_schedule_can_begin_later() {
+    let clock = clock();
+    let wait = Duration::from_millis(20);
+    let source = Generator::new(random)
+        .rate(1e3)
+        .start_after(wait)
+        .clock(clock.clone());
+    let split = source.enumerator().unwrap().discover().unwrap().remove(0);
+    let mut reader = source.open(&split, None, &reader_context()).unwrap();
+    assert_eq!(
+        drain(&mut *reader, 9).unwrap(),
+        (vec![], ReadStatus::WaitFor(wait))
+    );
+    clock.advance(wait);
+    assert_eq!(drain(&mut *reader, 9).unwrap().0[0].time, 1_020);
 }
 
 #[test]

@@ -275,9 +275,8 @@ impl<T: Data> SplitReader<T> for Reader<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{drain, error_of, reader_context, until};
+    use crate::testing::{drain, error_of, reader_context, spawn, until};
     use std::sync::atomic::AtomicBool;
-    use std::thread;
 
     fn open<T: Data>(
         source: &ChannelSource<T>,
@@ -324,7 +323,7 @@ mod tests {
         handle.send(0).unwrap();
         handle.send(1).unwrap();
         assert!(matches!(handle.try_send(9), Err(TrySendError::Full(9))));
-        let sender = thread::spawn(move || (2..100).for_each(|i| handle.send(i).unwrap()));
+        let sender = spawn(move || (2..100).for_each(|i| handle.send(i).unwrap()));
         let mut reader = open(&source, &reader_context());
         let mut batch = Batch::default();
         until("all records", || {
@@ -339,7 +338,7 @@ mod tests {
     fn senders_learn_that_nobody_reads() {
         let (handle, source) = channel(1);
         handle.send(0).unwrap();
-        let blocked = thread::spawn({
+        let blocked = spawn({
             let handle = handle.clone();
             move || handle.send(1).is_err()
         });

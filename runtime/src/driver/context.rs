@@ -29,9 +29,11 @@ pub(crate) struct Running {
     pub record: Cell<u64>,
 }
 
-/// A new split for a source instance, or the word that there will be none.
+/// A new split for a source instance, the word that the first ones are all there, or that there will be
+/// no more.
 pub(crate) enum Assignment {
     Split(Vec<u8>),
+    Begin,
     NoMore,
 }
 

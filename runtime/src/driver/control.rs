@@ -66,6 +66,8 @@ pub(crate) enum Control {
         worker: usize,
         split: Vec<u8>,
     },
+    /// All splits of the source `node` that were there at the start have been assigned.
+    BeginReading(NodeId),
     /// No further splits for the source `node`.
     NoMoreSplits(NodeId),
     /// Sources stop reading.
@@ -253,6 +255,7 @@ fn apply(worker: &WorkerContext, control: Control) {
                 assign(worker, node, Assignment::Split(split));
             }
         }
+        Control::BeginReading(node) => assign(worker, node, Assignment::Begin),
         Control::NoMoreSplits(node) => assign(worker, node, Assignment::NoMore),
         Control::Drain => {
             worker.draining.set(true);

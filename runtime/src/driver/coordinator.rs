@@ -290,6 +290,7 @@ impl Coordinator {
                     worker,
                     split,
                 },
+                BoardEntry::Begin { node } => Control::BeginReading(node),
                 BoardEntry::NoMore { node } => Control::NoMoreSplits(node),
             });
             self.batch_wanted = true;

@@ -93,6 +93,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
             shared: worker.registry.source(node, worker.worker),
             splits: Vec::new(),
             finished: Vec::new(),
+            begun: false,
             no_more_splits: false,
             reported_finished: false,
             next_split: 0,
@@ -187,6 +188,9 @@ struct SourceDriver<S: Source> {
     shared: Arc<SourceMetrics>,
     splits: Vec<ActiveSplit<S::Item>>,
     finished: Vec<SplitState>,
+    /// All splits that were there at the start have been assigned. Before that nothing is read and
+    /// no other instance's watermark is followed: a split that came later would be late.
+    begun: bool,
     no_more_splits: bool,
     reported_finished: bool,
     next_split: usize,
@@ -351,6 +355,9 @@ impl<S: Source> SourceDriver<S> {
     fn read(&mut self, turn: Stopwatch, limit: usize) -> Result<Reading> {
         if self.worker.draining.get() {
             self.end_all_splits();
+            return Ok(Reading::Dry);
+        }
+        if !self.begun {
             return Ok(Reading::Dry);
         }
         let mut left = limit;
@@ -566,7 +573,7 @@ impl<S: Source> SourceDriver<S> {
             }
             return Ok(());
         }
-        if self.strategy.is_none() {
+        if self.strategy.is_none() || !self.begun {
             return Ok(());
         }
         self.observe_splits();
@@ -618,6 +625,7 @@ impl<S: Source> SourceDriver<S> {
         drop(all);
         for assignment in assignments {
             match assignment {
+                Assignment::Begin => self.begun = true,
                 Assignment::NoMore => self.no_more_splits = true,
                 Assignment::Split(bytes) => {
                     let split: S::Split = Compact.decode(&bytes)?;

@@ -193,6 +193,8 @@ impl<O: OperatorCore> Station<O> {
                 return Ok(Advance::Unfinished);
             }
             self.freeze();
+            // Before anything of the next period is processed: its results belong behind the barrier.
+            self.downgrade(target, outputs)?;
             self.gate.pass_barrier(target.epoch);
             return Ok(Advance::PassedBarrier);
         }

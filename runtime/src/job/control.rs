@@ -36,6 +36,10 @@ pub(crate) enum BoardEntry {
         worker: usize,
         split: Vec<u8>,
     },
+    /// The first discovery is done: reading may begin.
+    Begin {
+        node: NodeId,
+    },
     NoMore {
         node: NodeId,
     },

@@ -29,6 +29,9 @@ pub(super) fn start(
             source: enumerator,
         };
         let mut entries = dealer.discover()?;
+        entries.push(BoardEntry::Begin {
+            node: dealer.source.node,
+        });
         let again = dealer.source.enumerator.interval();
         let interval = match again {
             Some(interval) if job.config.trigger == Trigger::Unbounded => interval,

@@ -9,6 +9,8 @@ use millstream_runtime::sink::{Ready, Written};
 use std::path::Path;
 use tempfile::TempDir;
 
+mod limits;
+
 type Numbers = FileSink<u64>;
 type NumberWriter = Box<dyn SinkWriter<u64>>;
 
@@ -48,6 +50,18 @@ fn commit(writer: &mut NumberWriter, checkpoint: u64) {
     writer.commit(checkpoint).unwrap();
     until("committed", || {
         (writer.poll_committed().unwrap() == Ready::Yes(())).then_some(())
+    });
+}
+
+/// Flushes until a file in progress is there.
+fn show(writer: &mut NumberWriter, directory: &TempDir) {
+    until("a file in progress", || {
+        writer.flush().unwrap();
+        let names = names(directory.path(), true);
+        names
+            .iter()
+            .any(|name| name.ends_with(".inprogress"))
+            .then_some(())
     });
 }
 
@@ -165,7 +179,7 @@ fn a_crash_at_any_step_loses_and_doubles_nothing() {
         let first = prepare(&mut writer, 1);
         commit(&mut writer, 1);
         write(&mut writer, 3..6);
-        writer.flush().unwrap();
+        show(&mut writer, &directory);
         let mut complete = (1, first);
         if step > 0 {
             let second = prepare(&mut writer, 2);
@@ -269,7 +283,7 @@ fn a_restart_on_fewer_workers_cleans_up_after_all() {
         write(&mut writer, [100]);
         prepare(&mut writer, 2);
         write(&mut writer, [200]);
-        writer.flush().unwrap();
+        show(&mut writer, &directory);
     }
     // The other worker's share is untouched until it settles itself.
     let sink = sink(&directory);
@@ -301,94 +315,4 @@ fn a_fresh_start_refuses_old_results() {
     );
     drop(started(&sink(&directory).overwrite(true), 0, &[]).unwrap());
     assert_eq!(names(directory.path(), false), ["notes.txt"]);
-}
-
-#[test]
-fn files_roll_by_size_with_a_header_each() {
-    let directory = tempfile::tempdir().unwrap();
-    let sink = FileSink::<(u32, char)>::csv(directory.path())
-        .roll_size(8)
-        .prefix("rows");
-    let context = writer_context(0, 1, Guarantee::ExactlyOnce, 0);
-    let mut writer = sink.writer(context).unwrap();
-    writer.settle(Vec::new()).unwrap();
-    let mut records: Vec<_> = (0..6).map(|i| Record::new(0, (i, 'x'))).collect();
-    assert_eq!(writer.write(&mut records).unwrap(), Written::All);
-    writer.prepare(4).unwrap();
-    until("prepared", || {
-        matches!(writer.poll_prepared().unwrap(), Ready::Yes(_)).then_some(())
-    });
-    writer.commit(4).unwrap();
-    until("committed", || {
-        (writer.poll_committed().unwrap() == Ready::Yes(())).then_some(())
-    });
-    let expected: Vec<_> = (0..3)
-        .map(|i| format!("rows-000000004-000-{i:03}.csv"))
-        .collect();
-    assert_eq!(names(directory.path(), false), expected);
-    let second = fs::read_to_string(directory.path().join(&expected[1])).unwrap();
-    assert_eq!(second, "2,x\n3,x\n");
-}
-
-#[test]
-fn below_exactly_once_files_appear_at_once_and_are_never_replaced() {
-    let directory = tempfile::tempdir().unwrap();
-    let rolling = sink(&directory).roll_size(4);
-    for attempt in 0..2 {
-        let context = writer_context(0, 1, Guarantee::AtLeastOnce, 0);
-        let mut writer = rolling.writer(context).unwrap();
-        writer.settle(Vec::new()).unwrap();
-        write(&mut writer, [10, 11, 12]);
-        until("the rolled files", || {
-            writer.flush().unwrap();
-            (visible(&directory).len() > attempt * 3).then_some(())
-        });
-        prepare(&mut writer, 1);
-        assert_eq!(visible(&directory).len(), (attempt + 1) * 3);
-    }
-    // Another process starts anew.
-    assert!(error_of(started(&sink(&directory), 0, &[])).contains("starts anew"));
-}
-
-#[test]
-fn a_slow_disk_makes_the_writer_full_and_nothing_is_lost() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut writer = started(&sink(&directory), 0, &[]).unwrap();
-    write(&mut writer, 0..1_000_000);
-    prepare(&mut writer, 1);
-    commit(&mut writer, 1);
-    assert!(visible(&directory).into_iter().eq(0..1_000_000));
-}
-
-#[test]
-fn a_directory_that_goes_away_is_an_error_of_the_next_call() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut writer = started(&sink(&directory), 0, &[]).unwrap();
-    fs::remove_dir_all(directory.path()).unwrap();
-    write(&mut writer, 0..3);
-    writer.flush().unwrap();
-    let error = until("the error", || writer.flush().err());
-    assert_eq!(error.kind(), ErrorKind::Sink);
-    assert!(
-        error
-            .to_string()
-            .contains(directory.path().to_str().unwrap()),
-        "{error}"
-    );
-    assert!(writer.prepare(1).is_err());
-    assert!(writer.poll_prepared().is_err());
-}
-
-#[test]
-fn what_cannot_be_written_is_told_before_the_start() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    fs::write(&path, "").unwrap();
-    let error = error_of(FileSink::<u64>::lines(&path).check());
-    assert!(
-        error.contains("file") && error.contains("cannot be written"),
-        "{error}"
-    );
-    let wrong = FileSink::<u64>::lines(directory.path()).prefix("a/b");
-    assert!(error_of(wrong.check()).contains("a/b"));
 }
