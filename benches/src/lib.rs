@@ -4,4 +4,5 @@
 //! `common` knows no engine, so that a rival's crate can include it by path and run the same load.
 
 pub mod common;
+pub mod product;
 pub mod twins;

@@ -49,7 +49,9 @@ impl<A: WindowAccumulator> EpochWindowManager<A> {
     fn close(&mut self, count: usize) -> Vec<WindowResult<A::Out>> {
         let size = self.size;
         let closed = self.open.drain(..count);
-        closed.map(|(start, all)| WindowResult::Timestamped(all.output(), start + size)).collect()
+        closed
+            .map(|(start, all)| WindowResult::Timestamped(all.output(), start + size))
+            .collect()
     }
 }
 
@@ -67,7 +69,10 @@ impl<A: WindowAccumulator> WindowManager for EpochWindowManager<A> {
             }
             StreamElement::Watermark(watermark) => {
                 let size = self.size;
-                self.close(self.open.partition_point(|window| window.0 + size <= watermark))
+                self.close(
+                    self.open
+                        .partition_point(|window| window.0 + size <= watermark),
+                )
             }
             StreamElement::FlushAndRestart | StreamElement::Terminate => {
                 self.close(self.open.len())

@@ -20,7 +20,10 @@ pub fn local(workers: usize) -> StreamContext {
 /// An answer that several replicas of a sink add to, and the first replica's part of it.
 pub fn shared_answer() -> (SharedAnswer, AnswerPart) {
     let whole = Arc::new(Mutex::new(Answer::default()));
-    let part = AnswerPart { own: Answer::default(), whole: Arc::clone(&whole) };
+    let part = AnswerPart {
+        own: Answer::default(),
+        whole: Arc::clone(&whole),
+    };
     (SharedAnswer { whole }, part)
 }
 
@@ -52,7 +55,10 @@ impl AnswerPart {
 
 impl Clone for AnswerPart {
     fn clone(&self) -> Self {
-        AnswerPart { own: Answer::default(), whole: Arc::clone(&self.whole) }
+        AnswerPart {
+            own: Answer::default(),
+            whole: Arc::clone(&self.whole),
+        }
     }
 }
 

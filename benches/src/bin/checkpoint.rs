@@ -37,7 +37,11 @@ fn cases(quick: bool) -> Vec<(String, OpenLoopCase)> {
         for workers in [1, 2] {
             let (warm_up_ms, seconds) = if quick { (1_000, 1) } else { (2_000, 8) };
             let schedule = Schedule::new(100_000, KEYS, warm_up_ms, seconds);
-            let case = OpenLoopCase { schedule, workers, idle };
+            let case = OpenLoopCase {
+                schedule,
+                workers,
+                idle,
+            };
             cases.push((format!("{idle_name}-{workers}w-100k"), case));
         }
     }

@@ -5,6 +5,7 @@ use millstream_benches::common::latency::LatencyRun;
 use millstream_benches::common::load::Schedule;
 use millstream_benches::common::options::Options;
 use millstream_benches::common::report::{Report, print_latency_head};
+use millstream_benches::product;
 use millstream_benches::twins::open_loop::{Idle, OpenLoopCase};
 use millstream_benches::twins::timely_latency;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ const KEYS: u64 = 10_000;
 fn contenders() -> Vec<Contender<OpenLoopCase, LatencyRun>> {
     vec![
         Contender::new("twin", timely_latency::run),
-        // The product: `Contender::new("millstream", product::latency)`.
+        Contender::new("millstream", product::latency),
     ]
 }
 
@@ -37,7 +38,11 @@ fn cases(quick: bool) -> Vec<(String, OpenLoopCase)> {
             for (rate_name, rate_per_s) in [("1k", 1_000), ("100k", 100_000), ("1M", 1_000_000)] {
                 let (warm_up_ms, seconds) = if quick { (200, 1) } else { (1_000, 5) };
                 let schedule = Schedule::new(rate_per_s, KEYS, warm_up_ms, seconds);
-                let case = OpenLoopCase { schedule, workers, idle };
+                let case = OpenLoopCase {
+                    schedule,
+                    workers,
+                    idle,
+                };
                 cases.push((format!("{idle_name}-{workers}w-{rate_name}"), case));
             }
         }

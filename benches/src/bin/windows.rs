@@ -4,15 +4,16 @@ use millstream_benches::common::contest::{Contender, take_turns};
 use millstream_benches::common::options::Options;
 use millstream_benches::common::report::Report;
 use millstream_benches::common::throughput::ThroughputRun;
-use millstream_benches::twins::timely_windows::{self, WindowsCase};
 use millstream_benches::twins::bare;
+use millstream_benches::product;
+use millstream_benches::twins::timely_windows::{self, WindowsCase};
 use std::process::ExitCode;
 
 /// Who takes part. The first is the one that the others are compared with.
 fn contenders(workers: usize) -> Vec<Contender<WindowsCase, ThroughputRun>> {
     let mut contenders = vec![
         Contender::new("twin", timely_windows::run),
-        // The product: `Contender::new("millstream", product::windows)`.
+        Contender::new("millstream", product::windows),
     ];
     if workers == 1 {
         contenders.push(Contender::new("bare", bare::windows));

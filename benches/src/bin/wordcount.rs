@@ -44,8 +44,14 @@ fn main() -> std::io::Result<ExitCode> {
     let megabytes = std::fs::read(&path)?.len() as f64 / 1e6;
     let mut report = Report::open("wordcount", &options)?;
     for workers in [1, 2] {
-        let case = WordCountCase { path: path.clone(), workers };
-        let jobs = [("updates", updates_contenders(workers)), ("totals", totals_contenders(workers))];
+        let case = WordCountCase {
+            path: path.clone(),
+            workers,
+        };
+        let jobs = [
+            ("updates", updates_contenders(workers)),
+            ("totals", totals_contenders(workers)),
+        ];
         for (job, contenders) in jobs {
             let name = format!("{job}-{workers}w");
             let results = take_turns(&contenders, &case, &name, &options);

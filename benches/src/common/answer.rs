@@ -93,7 +93,9 @@ pub fn hash_bytes(bytes: &[u8]) -> u64 {
 
 #[inline]
 fn little_endian(few: &[u8]) -> u64 {
-    few.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
+    few.iter()
+        .rev()
+        .fold(0, |word, byte| (word << 8) | u64::from(*byte))
 }
 
 #[cfg(test)]

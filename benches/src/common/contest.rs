@@ -32,10 +32,17 @@ pub fn take_turns<C, R>(
     case_name: &str,
     options: &Options,
 ) -> Vec<Runs<R>> {
-    let wanted: Vec<_> =
-        contenders.iter().filter(|one| options.wants(one.name, case_name)).collect();
-    let mut results: Vec<Runs<R>> =
-        wanted.iter().map(|one| Runs { name: one.name, runs: Vec::new() }).collect();
+    let wanted: Vec<_> = contenders
+        .iter()
+        .filter(|one| options.wants(one.name, case_name))
+        .collect();
+    let mut results: Vec<Runs<R>> = wanted
+        .iter()
+        .map(|one| Runs {
+            name: one.name,
+            runs: Vec::new(),
+        })
+        .collect();
     for _ in 0..options.repeats {
         for (contender, result) in wanted.iter().zip(&mut results) {
             result.runs.push((contender.run)(case));

@@ -31,7 +31,8 @@ impl Recorder {
     pub fn record(&mut self, key: u64, count: u64, due_ns: u64, now_ns: u64) {
         self.answer.add_pair(key, count);
         if due_ns >= self.measured_from_ns {
-            self.histogram.saturating_record(now_ns.saturating_sub(due_ns));
+            self.histogram
+                .saturating_record(now_ns.saturating_sub(due_ns));
             self.last_ns = now_ns;
         }
     }
@@ -51,7 +52,14 @@ impl Recorder {
         LatencyRun {
             samples,
             achieved_per_s: samples as f64 * 1e9 / measured_ns as f64,
-            ns: [at(0.5), at(0.9), at(0.99), at(0.999), at(0.9999), self.histogram.max()],
+            ns: [
+                at(0.5),
+                at(0.9),
+                at(0.99),
+                at(0.999),
+                at(0.9999),
+                self.histogram.max(),
+            ],
             answer: self.answer,
         }
     }

@@ -150,7 +150,10 @@ mod tests {
         }
         taken.sort_by_key(|due| due.due_ns);
         let whole: Vec<Due> = (0..1_000)
-            .map(|i| Due { key: schedule.key(i), due_ns: schedule.due_ns(i) })
+            .map(|i| Due {
+                key: schedule.key(i),
+                due_ns: schedule.due_ns(i),
+            })
             .collect();
         assert_eq!(taken, whole);
     }

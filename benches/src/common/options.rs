@@ -40,7 +40,12 @@ impl Options {
 
 fn command(bench: &'static str) -> Command {
     Command::new(bench)
-        .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue).help("A small run of seconds"))
+        .arg(
+            Arg::new("quick")
+                .long("quick")
+                .action(ArgAction::SetTrue)
+                .help("A small run of seconds"),
+        )
         .arg(
             Arg::new("out")
                 .long("out")
@@ -62,5 +67,10 @@ fn command(bench: &'static str) -> Command {
                 .help("Runs per contender; the figure is the median"),
         )
         // `cargo bench` passes it.
-        .arg(Arg::new("bench").long("bench").action(ArgAction::SetTrue).hide(true))
+        .arg(
+            Arg::new("bench")
+                .long("bench")
+                .action(ArgAction::SetTrue)
+                .hide(true),
+        )
 }

@@ -30,7 +30,11 @@ impl Report {
             Some(path) => Some(OpenOptions::new().create(true).append(true).open(path)?),
             None => None,
         };
-        let mut report = Report { bench, out, agreed: true };
+        let mut report = Report {
+            bench,
+            out,
+            agreed: true,
+        };
         let machine = machine::describe();
         println!("# {bench} on {machine}");
         report.write_line(&json!({ "bench": bench, "machine": machine }))?;
@@ -50,7 +54,12 @@ impl Report {
                 self.write_run(case, result.name, number, latency_json(run))?;
             }
         }
-        self.compare(case, results.iter().flat_map(|r| r.runs.iter().map(|run| (r.name, run.answer))));
+        self.compare(
+            case,
+            results
+                .iter()
+                .flat_map(|r| r.runs.iter().map(|run| (r.name, run.answer))),
+        );
         Ok(())
     }
 
@@ -85,13 +94,22 @@ impl Report {
                 self.write_run(case, result.name, number, figures)?;
             }
         }
-        self.compare(case, results.iter().flat_map(|r| r.runs.iter().map(|run| (r.name, run.answer))));
+        self.compare(
+            case,
+            results
+                .iter()
+                .flat_map(|r| r.runs.iter().map(|run| (r.name, run.answer))),
+        );
         Ok(())
     }
 
     /// Failure when two contenders gave different answers.
     pub fn finish(self) -> ExitCode {
-        if self.agreed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if self.agreed {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 
     fn compare(&mut self, case: &str, answers: impl Iterator<Item = (&'static str, Answer)>) {
@@ -135,11 +153,18 @@ impl Report {
 pub fn print_latency_head() {
     print!("{:<22} {:<12}", "case", "contender");
     PERCENTILES.iter().for_each(|name| print!(" {name:>9}"));
-    println!("  {:>8} {:>9} {:>6} {:>6}  hash/rows", "samples", "rec/s", "x p50", "x p99");
+    println!(
+        "  {:>8} {:>9} {:>6} {:>6}  hash/rows",
+        "samples", "rec/s", "x p50", "x p99"
+    );
 }
 
 fn latency_row(case: &str, name: &str, run: &LatencyRun, first: &LatencyRun) -> String {
-    let times: Vec<String> = run.ns.iter().map(|ns| format!("{:>9}", human(*ns))).collect();
+    let times: Vec<String> = run
+        .ns
+        .iter()
+        .map(|ns| format!("{:>9}", human(*ns)))
+        .collect();
     let ratio = |i: usize| run.ns[i] as f64 / first.ns[i] as f64;
     format!(
         "{case:<22} {name:<12} {}  {:>8} {:>9.0} {:>6.2} {:>6.2}  {}",

@@ -49,7 +49,11 @@ fn write_text(path: &Path, seed: u64, bytes: u64) -> io::Result<()> {
         let word = &vocabulary[ranks.rank(draw(2 * index, seed), draw(2 * index + 1, seed))];
         index += 1;
         out.write_all(word)?;
-        out.write_all(if index.is_multiple_of(WORDS_PER_LINE) { b"\n" } else { b" " })?;
+        out.write_all(if index.is_multiple_of(WORDS_PER_LINE) {
+            b"\n"
+        } else {
+            b" "
+        })?;
         written += word.len() as u64 + 1;
     }
     out.write_all(b"\n")?;
@@ -76,7 +80,9 @@ fn random_word(rank: usize, random: u64) -> Vec<u8> {
     let shortest = 2 + (rank.ilog10_or_zero() / 2) as u64 + u64::from(rank > 5_000);
     let spread = 5 + u64::from(rank.ilog10_or_zero());
     let length = shortest + reduce(random, spread + 1);
-    (0..length).map(|i| b'a' + reduce(draw(i, random), 26) as u8).collect()
+    (0..length)
+        .map(|i| b'a' + reduce(draw(i, random), 26) as u8)
+        .collect()
 }
 
 trait Log10OrZero {
@@ -98,8 +104,9 @@ struct Zipf {
 impl Zipf {
     fn new(ranks: usize) -> Zipf {
         let total: f64 = (1..=ranks).map(|rank| 1.0 / rank as f64).sum();
-        let mut share: Vec<f64> =
-            (1..=ranks).map(|rank| ranks as f64 / (rank as f64 * total)).collect();
+        let mut share: Vec<f64> = (1..=ranks)
+            .map(|rank| ranks as f64 / (rank as f64 * total))
+            .collect();
         let (mut small, mut large): (Vec<usize>, Vec<usize>) =
             (0..ranks).partition(|&rank| share[rank] < 1.0);
         let mut slots = vec![(u64::MAX, 0); ranks];
@@ -161,7 +168,9 @@ impl LineChunks {
         self.begin = 0;
         let wanted = self.left.min(self.chunk_bytes as u64);
         self.left -= wanted;
-        (&mut self.file).take(wanted).read_to_end(&mut self.buffer)?;
+        (&mut self.file)
+            .take(wanted)
+            .read_to_end(&mut self.buffer)?;
         if self.buffer.is_empty() {
             return Ok(None);
         }
@@ -170,7 +179,9 @@ impl LineChunks {
             _ => self.buffer.len(),
         };
         let lines = std::str::from_utf8(&self.buffer[..self.begin]);
-        lines.map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        lines
+            .map(Some)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }
 
@@ -243,7 +254,10 @@ mod tests {
         for rank in [0, 1, 9, 99] {
             let expected = 1e6 / (harmonic * (rank + 1) as f64);
             let found = f64::from(counts[rank]);
-            assert!((found / expected - 1.0).abs() < 0.1, "{rank}: {found} for {expected}");
+            assert!(
+                (found / expected - 1.0).abs() < 0.1,
+                "{rank}: {found} for {expected}"
+            );
         }
     }
 }

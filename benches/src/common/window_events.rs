@@ -55,8 +55,9 @@ mod tests {
 
     #[test]
     fn no_event_is_behind_the_watermark() {
-        let jitters: Vec<i64> =
-            (0..50_000).map(|i| event(i).time_ms - watermark_ms(i)).collect();
+        let jitters: Vec<i64> = (0..50_000)
+            .map(|i| event(i).time_ms - watermark_ms(i))
+            .collect();
         assert_eq!(jitters.iter().min(), Some(&0));
         assert_eq!(jitters.iter().max(), Some(&OUT_OF_ORDER_MS));
     }

@@ -18,8 +18,7 @@ pub fn windows(case: &WindowsCase) -> ThroughputRun {
     timed(|| {
         let mut windows = WindowTable::default();
         let mut answer = Answer::default();
-        let mut emit =
-            |start_ms, key, count| answer.add_triple(start_ms as u64, key, count);
+        let mut emit = |start_ms, key, count| answer.add_triple(start_ms as u64, key, count);
         let mut next = 0;
         while next < case.events {
             let end = case.events.min(next + WATERMARK_EVERY);

@@ -69,7 +69,9 @@ pub fn run(
 }
 
 fn merged(results: Vec<Result<Recorder, String>>) -> LatencyRun {
-    let mut recorders = results.into_iter().map(|result| result.expect("no worker panicked"));
+    let mut recorders = results
+        .into_iter()
+        .map(|result| result.expect("no worker panicked"));
     let mut whole = recorders.next().expect("at least one worker");
     recorders.for_each(|part| whole.merge(&part));
     whole.finish()
@@ -82,14 +84,18 @@ fn due_records(scope: Scope<'_, u64>, case: OpenLoopCase, clock: Clock) -> Strea
         let mut share = case.schedule.share(scope.index(), scope.peers());
         let mut capability = Some(capability);
         move |output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<Due>>>| {
-            let Some(held) = capability.as_mut() else { return };
+            let Some(held) = capability.as_mut() else {
+                return;
+            };
             let now_ns = clock.now_ns();
             if now_ns / NS_PER_TICK > *held.time() {
                 held.downgrade(&(now_ns / NS_PER_TICK));
             }
             let mut session = output.session(held);
             for _ in 0..BATCH {
-                let Some(due) = share.take_due(now_ns) else { break };
+                let Some(due) = share.take_due(now_ns) else {
+                    break;
+                };
                 session.give(due);
             }
             drop(session);
@@ -106,11 +112,7 @@ fn due_records(scope: Scope<'_, u64>, case: OpenLoopCase, clock: Clock) -> Strea
 }
 
 /// Takes the time of every row as it comes in.
-fn latency_sink(
-    rows: StreamVec<'_, u64, Counted>,
-    clock: Clock,
-    recorder: Rc<RefCell<Recorder>>,
-) {
+fn latency_sink(rows: StreamVec<'_, u64, Counted>, clock: Clock, recorder: Rc<RefCell<Recorder>>) {
     rows.sink(Pipeline, "latency", move |(input, _frontier)| {
         let mut recorder = recorder.borrow_mut();
         input.for_each(|_time, batch| {

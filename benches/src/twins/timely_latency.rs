@@ -1,7 +1,7 @@
 //! The latency twin: exchange by key, count per key, on timely.
 
-use super::open_loop::{self, Counted, OpenLoopCase};
 use super::growing::Growing;
+use super::open_loop::{self, Counted, OpenLoopCase};
 use super::route;
 use crate::common::latency::LatencyRun;
 use crate::common::load::Due;
@@ -17,7 +17,8 @@ pub fn run(case: &OpenLoopCase) -> LatencyRun {
 }
 
 fn count_per_key(records: StreamVec<'_, u64, Due>) -> StreamVec<'_, u64, Counted> {
-    let by_key = ExchangeCore::<Growing<Due>, _>::new_core(|due: &Due| route(stable_hash(&due.key)));
+    let by_key =
+        ExchangeCore::<Growing<Due>, _>::new_core(|due: &Due| route(stable_hash(&due.key)));
     records.unary(by_key, "count per key", |_capability, _info| {
         let mut counts = Counts::default();
         move |input, output| {
@@ -41,7 +42,9 @@ impl Counts {
     #[inline]
     fn add(&mut self, key: u64) -> u64 {
         let hash = stable_hash(&key);
-        let entry = self.table.entry(hash, |entry| entry.0 == key, |entry| stable_hash(&entry.0));
+        let entry = self
+            .table
+            .entry(hash, |entry| entry.0 == key, |entry| stable_hash(&entry.0));
         let mut slot = entry.or_insert((key, 0));
         let count = &mut slot.get_mut().1;
         *count += 1;

@@ -1,8 +1,8 @@
 //! The checkpoint bench's twin: the same load on a plain table of large states, without checkpoints.
 //! What a checkpoint costs is the difference to this.
 
-use super::open_loop::{self, Counted, OpenLoopCase};
 use super::growing::Growing;
+use super::open_loop::{self, Counted, OpenLoopCase};
 use super::route;
 use crate::common::latency::LatencyRun;
 use crate::common::load::Due;
@@ -46,8 +46,12 @@ pub fn run(case: &OpenLoopCase) -> LatencyRun {
 }
 
 fn update_accounts(records: StreamVec<'_, u64, Due>) -> StreamVec<'_, u64, Counted> {
-    let by_key = ExchangeCore::<Growing<Due>, _>::new_core(|due: &Due| route(stable_hash(&due.key)));
-    let (worker, workers) = (records.scope().index() as u64, records.scope().peers() as u64);
+    let by_key =
+        ExchangeCore::<Growing<Due>, _>::new_core(|due: &Due| route(stable_hash(&due.key)));
+    let (worker, workers) = (
+        records.scope().index() as u64,
+        records.scope().peers() as u64,
+    );
     records.unary(by_key, "update accounts", |_capability, _info| {
         let mut accounts = filled_table(worker, workers);
         move |input, output| {
@@ -69,7 +73,9 @@ fn filled_table(worker: u64, workers: u64) -> HashTable<(u64, Account)> {
     let mut table = HashTable::with_capacity((KEYS / workers) as usize);
     let own = (0..KEYS).filter(|key| route(stable_hash(key)) % workers == worker);
     for key in own {
-        table.insert_unique(stable_hash(&key), (key, Account::EMPTY), |entry| stable_hash(&entry.0));
+        table.insert_unique(stable_hash(&key), (key, Account::EMPTY), |entry| {
+            stable_hash(&entry.0)
+        });
     }
     table
 }

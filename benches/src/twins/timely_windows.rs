@@ -14,9 +14,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::dataflow::operators::generic::operator::source;
-use timely::dataflow::operators::Operator;
 use timely::dataflow::{Scope, StreamVec};
 
 /// A run of the window bench.
@@ -44,13 +44,16 @@ pub fn run(case: &WindowsCase) -> ThroughputRun {
         let guards = timely::execute(config(case.workers), move |worker| {
             let answer = Rc::new(RefCell::new(Answer::default()));
             let sink_answer = Rc::clone(&answer);
-            worker.dataflow(|scope| answer_sink(count_per_window(events(scope, case)), sink_answer));
+            worker
+                .dataflow(|scope| answer_sink(count_per_window(events(scope, case)), sink_answer));
             while worker.step() {}
-            let answer = *answer.borrow();
-            answer
+            *answer.borrow()
         });
         let results = guards.expect("the workers start").join();
-        results.into_iter().map(|result| result.expect("no worker panicked")).sum()
+        results
+            .into_iter()
+            .map(|result| result.expect("no worker panicked"))
+            .sum()
     })
 }
 
@@ -63,7 +66,9 @@ fn events(scope: Scope<'_, u64>, case: WindowsCase) -> StreamVec<'_, u64, Event>
         let mut capability = Some(capability);
         let mut buffer = Vec::with_capacity(BUFFER as usize);
         move |output: &mut Output<'_, Event>| {
-            let Some(held) = capability.as_mut() else { return };
+            let Some(held) = capability.as_mut() else {
+                return;
+            };
             let mut session = output.session(held);
             for _ in 0..BUFFERS {
                 buffer.clear();
@@ -89,13 +94,19 @@ fn count_per_window(events: StreamVec<'_, u64, Event>) -> StreamVec<'_, u64, Win
         let mut windows = WindowTable::default();
         move |(input, frontier), output: &mut Output<'_, WindowCount>| {
             input.for_each(|_time, batch| {
-                batch.drain(..).for_each(|event| windows.add(event.key, event.time_ms));
+                batch
+                    .drain(..)
+                    .for_each(|event| windows.add(event.key, event.time_ms));
             });
-            let Some(held) = capability.as_mut() else { return };
+            let Some(held) = capability.as_mut() else {
+                return;
+            };
             let watermark = frontier.frontier().first().copied();
             let watermark_ms = watermark.map_or(i64::MAX, |watermark| watermark as i64);
             let mut session = output.session(held);
-            windows.fire(watermark_ms, |start_ms, key, count| session.give((start_ms, key, count)));
+            windows.fire(watermark_ms, |start_ms, key, count| {
+                session.give((start_ms, key, count))
+            });
             drop(session);
             match watermark {
                 Some(watermark) => held.downgrade(&watermark),

@@ -34,7 +34,7 @@ type WordCount = (CompactString, u64);
 type Output<'a, T> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<T>>>;
 
 /// What a source reads before others have their turn.
-const CHUNK_BYTES: usize = 64 * 1024;
+const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Every word shuffled, an update for each.
 pub fn updates(case: &WordCountCase) -> ThroughputRun {
@@ -60,11 +60,13 @@ fn run(case: &WordCountCase, build: Build) -> ThroughputRun {
             let sink_answer = Rc::clone(&answer);
             worker.dataflow(|scope| build(scope, &case, sink_answer));
             while worker.step() {}
-            let answer = *answer.borrow();
-            answer
+            *answer.borrow()
         });
         let results = guards.expect("the workers start").join();
-        results.into_iter().map(|result| result.expect("no worker panicked")).sum()
+        results
+            .into_iter()
+            .map(|result| result.expect("no worker panicked"))
+            .sum()
     })
 }
 
@@ -80,7 +82,9 @@ fn word_stream<'s>(scope: Scope<'s, u64>, case: &WordCountCase) -> StreamVec<'s,
         let activator = scope.activator_for(info.address);
         let mut capability = Some(capability);
         move |output: &mut Output<'_, HashedWord>| {
-            let Some(held) = capability.as_mut() else { return };
+            let Some(held) = capability.as_mut() else {
+                return;
+            };
             match chunks.next_chunk().expect("the text is readable") {
                 Some(chunk) => {
                     let mut session = output.session(held);
@@ -114,14 +118,19 @@ fn update_counts(words: StreamVec<'_, u64, HashedWord>) -> StreamVec<'_, u64, Wo
 }
 
 /// The counts of this worker's part of the text, sent once it is read.
-fn local_counts<'s>(scope: Scope<'s, u64>, case: &WordCountCase) -> StreamVec<'s, u64, HashedCount> {
+fn local_counts<'s>(
+    scope: Scope<'s, u64>,
+    case: &WordCountCase,
+) -> StreamVec<'s, u64, HashedCount> {
     let mut chunks = own_part(scope, case);
     source(scope, "local counts", move |capability, info| {
         let activator = scope.activator_for(info.address);
         let mut capability = Some(capability);
         let mut table = WordTable::default();
         move |output: &mut Output<'_, HashedCount>| {
-            let Some(held) = capability.as_ref() else { return };
+            let Some(held) = capability.as_ref() else {
+                return;
+            };
             if let Some(chunk) = chunks.next_chunk().expect("the text is readable") {
                 words(chunk).for_each(|word| {
                     table.add(word_hash(word), word, 1);

@@ -55,7 +55,9 @@ impl WindowTable {
                 return;
             };
             let start_ms = self.first * WINDOW_MS;
-            counts.drain().for_each(|(key, count)| emit(start_ms, key, count));
+            counts
+                .drain()
+                .for_each(|(key, count)| emit(start_ms, key, count));
             self.spare.push(counts);
             self.first += 1;
         }

@@ -15,7 +15,9 @@ impl WordTable {
     /// Adds `count` to a word's count and returns the new one.
     #[inline]
     pub fn add(&mut self, hash: u64, word: &str, count: u64) -> u64 {
-        let entry = self.table.entry(hash, |entry| entry.0 == word, |entry| word_hash(&entry.0));
+        let entry = self
+            .table
+            .entry(hash, |entry| entry.0 == word, |entry| word_hash(&entry.0));
         let mut slot = entry.or_insert_with(|| (CompactString::new(word), 0));
         let total = &mut slot.get_mut().1;
         *total += count;
@@ -30,7 +32,9 @@ impl WordTable {
     /// The hash of all words and their counts.
     pub fn answer(&self) -> Answer {
         let mut answer = Answer::default();
-        self.table.iter().for_each(|(word, count)| answer.add_word(word.as_bytes(), *count));
+        self.table
+            .iter()
+            .for_each(|(word, count)| answer.add_word(word.as_bytes(), *count));
         answer
     }
 }

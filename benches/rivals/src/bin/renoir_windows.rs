@@ -29,11 +29,15 @@ const WATERMARK_EVERY: u64 = 100_000;
 const BATCH: usize = 16_384;
 
 fn aligned() -> Vec<Contender<Case, ThroughputRun>> {
-    vec![Contender::new("renoir", |case| run(case, EpochWindow { size: WINDOW_MS }))]
+    vec![Contender::new("renoir", |case| {
+        run(case, EpochWindow { size: WINDOW_MS })
+    })]
 }
 
 fn stock() -> Vec<Contender<Case, ThroughputRun>> {
-    vec![Contender::new("renoir stock", |case| run(case, EventTimeWindow::tumbling(WINDOW_MS)))]
+    vec![Contender::new("renoir stock", |case| {
+        run(case, EventTimeWindow::tumbling(WINDOW_MS))
+    })]
 }
 
 fn main() -> std::io::Result<ExitCode> {
@@ -57,7 +61,9 @@ fn run<W: WindowDescription<Event> + 'static>(case: &Case, windows: W) -> Throug
         let (answer, mut part) = shared_answer();
         let (events, workers) = (case.events, case.workers as u64);
         env.stream_par_iter(move |worker, workers| {
-            (worker..events).step_by(workers as usize).map(|place| (place, event(place)))
+            (worker..events)
+                .step_by(workers as usize)
+                .map(|place| (place, event(place)))
         })
         .batch_mode(BatchMode::fixed(BATCH))
         .add_timestamps(

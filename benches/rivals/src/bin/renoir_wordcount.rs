@@ -37,8 +37,14 @@ fn main() -> std::io::Result<ExitCode> {
     let megabytes = std::fs::metadata(&path)?.len() as f64 / 1e6;
     let mut report = Report::open("wordcount", &options)?;
     for workers in [1, 2] {
-        let case = Case { path: path.clone(), workers };
-        for (job, contenders) in [("updates", contenders(updates)), ("totals", contenders(totals))] {
+        let case = Case {
+            path: path.clone(),
+            workers,
+        };
+        for (job, contenders) in [
+            ("updates", contenders(updates)),
+            ("totals", contenders(totals)),
+        ] {
             let name = format!("{job}-{workers}w");
             let results = take_turns(&contenders, &case, &name, &options);
             report.throughput(&name, megabytes, "MB/s", &results)?;
