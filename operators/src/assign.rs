@@ -67,10 +67,15 @@ impl<T: Data> Operator for AssignTimestamps<T> {
         Ok(())
     }
 
-    fn on_batch_end(&mut self, context: &mut OperatorContext, out: &mut Output<T>) {
+    fn on_batch_end(
+        &mut self,
+        context: &mut OperatorContext,
+        out: &mut Output<T>,
+    ) -> Result<Work, BoxError> {
         self.assigner.assign(&mut self.batch, context.now_ms);
         self.state.value = Some(self.assigner.snapshot());
         out.push_batch(&mut self.batch);
         self.batch.clear();
+        Ok(Work::Done)
     }
 }

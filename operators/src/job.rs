@@ -1,12 +1,44 @@
 //! A job under construction.
 
 use crate::stream::Stream;
+use millstream_runtime::cli::{Args, Program};
 use millstream_runtime::config::JobConfig;
-use millstream_runtime::error::Result;
+use millstream_runtime::error::{BoxError, Result};
 use millstream_runtime::graph::{ExplainFormat, Graph};
 use millstream_runtime::job::{self, Builder, JobHandle, Options};
 use millstream_runtime::source::Source;
 use millstream_runtime::watermark::WatermarkStrategy;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// The `main` of a program that runs one job: `build` adds sources, operators and sinks to the job.
+///
+/// Settings come from flags, environment variables and a settings file; `--help` lists them. The
+/// program's own arguments are in [`Args`]. An error of `build` ends the program with one line.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     millstream_operators::main("word-count", |job, args| {
+///         let path: String = args.required(0, "INPUT")?;
+///         let top: usize = args.parsed("top")?.unwrap_or(10);
+///         // job.source("lines", TextFiles::new(path)) …
+///         Ok(())
+///     })
+/// }
+/// ```
+pub fn main<B>(program: impl Into<Program>, build: B) -> ExitCode
+where
+    B: FnOnce(&Job, &Args) -> Result<(), BoxError>,
+{
+    let program = program.into();
+    let job = Job::new(program.name());
+    program.run(|args| {
+        build(&job, args)?;
+        Ok(job.graph())
+    })
+}
 
 /// A job: a named graph of sources, operators and sinks.
 ///
@@ -66,5 +98,33 @@ impl Job {
     /// As [`start`](Job::start).
     pub fn start_with(&self, config: JobConfig, options: Options) -> Result<JobHandle> {
         job::start_with(self.graph(), config, options)
+    }
+
+    /// Runs the job as this process's work, with the flags, the environment and the signals of the
+    /// process; returns the exit status. For programs without arguments of their own; others use
+    /// [`main`](crate::main()).
+    ///
+    /// ```no_run
+    /// use millstream_operators::Job;
+    /// fn main() -> std::process::ExitCode {
+    ///     let job = Job::new("word-count");
+    ///     // sources, operators, sinks
+    ///     job.run_main()
+    /// }
+    /// ```
+    pub fn run_main(self) -> ExitCode {
+        let graph = self.graph();
+        Program::new(&*graph.name).run(|_| Ok(graph.clone()))
+    }
+
+    /// [`run_main`](Job::run_main) with these arguments (without the program's name) and no
+    /// environment: for tests and for programs that run several jobs.
+    pub fn run<A>(&self, args: A) -> ExitCode
+    where
+        A: IntoIterator<Item: Into<OsString>>,
+    {
+        let graph = self.graph();
+        let no_environment = std::iter::empty();
+        Program::new(&*graph.name).run_with(args, no_environment, |_| Ok(graph.clone()))
     }
 }

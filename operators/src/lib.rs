@@ -8,14 +8,24 @@ mod aggregate;
 mod assign;
 mod job;
 mod keyed;
+mod process;
 mod rolling;
 mod stateless;
 mod stream;
+pub mod testing;
 pub mod window;
+mod with_state;
 
 pub use aggregate::{Aggregator, Average, Count, Fold, Max, Min, Reduce, Sum};
-pub use job::Job;
+pub use job::{Job, main};
 pub use keyed::KeyedStream;
+pub use millstream_runtime::state::{
+    ListState, MapState, ReducingState, StateSpec, TimeDomain, Timer, Ttl, ValueState,
+};
+pub use process::{
+    AggregatingAccess, AggregatingState, ConnectedProcess, ConnectedStreams, KeyedContext,
+    KeyedProcess, ProcessContext, Side, SideRecords, SideTag, SideTags, States,
+};
 pub use stateless::Collector;
 pub use stream::Stream;
 pub use window::{Tumbling, Window, Windowed, WindowedStream};

@@ -36,7 +36,7 @@ impl<T: Data> Stream<T> {
         Stream { builder, port }
     }
 
-    fn edge(&self) -> Edge<T> {
+    pub(crate) fn edge(&self) -> Edge<T> {
         Edge::forward(self.port)
     }
 

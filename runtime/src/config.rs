@@ -161,7 +161,7 @@ impl Default for JobConfig {
             spin: false,
             eager_progress: false,
             chaining: true,
-            status: Status::Off,
+            status: Status::Auto,
         }
     }
 }

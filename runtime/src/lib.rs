@@ -4,6 +4,7 @@
 //! and [`sink`]. Users of Millstream want the facade crate `millstream` instead.
 
 pub mod checkpoint;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod driver;

@@ -4,6 +4,7 @@
 //! alignment at barriers, timers, snapshots, both modes, metrics, errors. An operator can be run
 //! without a worker: give it records and watermarks and read what it put into its [`Output`].
 
+use crate::driver::Position;
 use crate::error::{BoxError, Error, Result};
 use crate::metrics::OperatorMetrics;
 use crate::record::{Data, Record};
@@ -119,8 +120,36 @@ pub trait Operator: OperatorCore {
         out: &mut Output<Self::Out>,
     ) -> UserResult;
 
-    /// The records of a batch have all been taken.
-    fn on_batch_end(&mut self, _context: &mut OperatorContext, _out: &mut Output<Self::Out>) {}
+    /// Takes a batch of records; the default calls [`on_record`](Self::on_record) for each. An operator may
+    /// do better with many records in hand: look up all their keys before it changes any state. `at` is to
+    /// be told the index of each record before a user's function sees it.
+    ///
+    /// # Errors
+    /// As [`on_record`](Self::on_record).
+    fn on_batch(
+        &mut self,
+        records: Vec<Record<Self::In>>,
+        context: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+        at: &Position<'_>,
+    ) -> UserResult {
+        for (index, record) in records.into_iter().enumerate() {
+            at.set(index);
+            self.on_record(record, context, out)?;
+        }
+        Ok(())
+    }
+
+    /// The records of a batch have all been taken. [`Work::More`] asks for a call of
+    /// [`on_watermark`](OperatorCore::on_watermark) although the watermark may not have risen: a timer
+    /// was registered that is due already.
+    fn on_batch_end(
+        &mut self,
+        _context: &mut OperatorContext,
+        _out: &mut Output<Self::Out>,
+    ) -> Result<Work, BoxError> {
+        Ok(Work::Done)
+    }
 }
 
 /// An operator with two inputs.
@@ -145,6 +174,16 @@ pub trait TwoInputOperator: OperatorCore {
         context: &mut OperatorContext,
         out: &mut Output<Self::Out>,
     ) -> UserResult;
+
+    /// The records of a batch of either input have all been taken; as
+    /// [`Operator::on_batch_end`].
+    fn on_batch_end(
+        &mut self,
+        _context: &mut OperatorContext,
+        _out: &mut Output<Self::Out>,
+    ) -> Result<Work, BoxError> {
+        Ok(Work::Done)
+    }
 }
 
 /// Takes batches of records: the next chained step, a channel, or a test.

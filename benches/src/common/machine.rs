@@ -41,7 +41,9 @@ fn first_line_of(path: &str) -> String {
 
 fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
-    output.map_or("unknown".into(), |output| {
-        String::from_utf8_lossy(&output.stdout).trim().into()
-    })
+    let text = output.map_or(Vec::new(), |output| output.stdout);
+    match String::from_utf8_lossy(&text).trim() {
+        "" => "unknown".into(),
+        line => line.into(),
+    }
 }

@@ -63,7 +63,7 @@ fn add_all(answer: &mut Answer, records: &mut Vec<Record<Windowed<u64, u64>>>) {
 
 struct Events(WindowsCase);
 
-const BUFFER: u64 = 512;
+const BUFFER: u64 = 1_024;
 
 impl Source for Events {
     type Item = Event;

@@ -6,13 +6,13 @@
 
 use super::{Tumbling, Window, Windowed};
 use crate::aggregate::Aggregator;
-use millstream_runtime::driver::SideOutput;
+use millstream_runtime::driver::{Position, SideOutput};
 use millstream_runtime::error::BoxError;
 use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
 };
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::state::{KeyedTable, Slot, Snapshot};
+use millstream_runtime::state::{Found, KeyedTable, Slot, Snapshot};
 use millstream_runtime::time::EventTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,23 +23,24 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Pane<A> {
     start: EventTime,
+    accumulator: A,
     /// Its first result is out; kept for late updates.
     fired: bool,
-    accumulator: A,
 }
 
-/// The open windows of a key: nearly always one or two.
+/// The open windows of a key: nearly always one, in place; the others elsewhere.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Panes<A> {
     first: Option<Pane<A>>,
-    rest: Vec<Pane<A>>,
+    #[allow(clippy::box_collection)] // one word instead of three in every key's entry
+    rest: Option<Box<Vec<Pane<A>>>>,
 }
 
 impl<A> Panes<A> {
     fn new() -> Self {
         Panes {
             first: None,
-            rest: Vec::new(),
+            rest: None,
         }
     }
 
@@ -47,7 +48,7 @@ impl<A> Panes<A> {
     fn find(&mut self, start: EventTime) -> Option<&mut Pane<A>> {
         match &mut self.first {
             Some(pane) if pane.start == start => self.first.as_mut(),
-            _ => self.rest.iter_mut().find(|pane| pane.start == start),
+            _ => self.rest.as_mut()?.iter_mut().find(|pane| pane.start == start),
         }
     }
 
@@ -55,19 +56,22 @@ impl<A> Panes<A> {
         if self.first.is_none() {
             return self.first.insert(pane);
         }
-        self.rest.push(pane);
-        let last = self.rest.len() - 1;
-        &mut self.rest[last]
+        let rest = self.rest.get_or_insert_default();
+        rest.push(pane);
+        let last = rest.len() - 1;
+        &mut rest[last]
     }
 
     fn remove(&mut self, start: EventTime) {
-        if self.first.as_ref().is_some_and(|pane| pane.start == start) {
-            self.first = (!self.rest.is_empty()).then(|| self.rest.swap_remove(0));
-        } else {
-            self.rest.retain(|pane| pane.start != start);
+        let is_first = self.first.as_ref().is_some_and(|pane| pane.start == start);
+        match &mut self.rest {
+            Some(rest) if is_first => self.first = Some(rest.swap_remove(0)),
+            Some(rest) => rest.retain(|pane| pane.start != start),
+            None if is_first => self.first = None,
+            None => {}
         }
-        if self.rest.is_empty() {
-            self.rest = Vec::new();
+        if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+            self.rest = None;
         }
     }
 
@@ -76,7 +80,7 @@ impl<A> Panes<A> {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Pane<A>> {
-        self.first.iter().chain(&self.rest)
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
     }
 }
 
@@ -94,8 +98,12 @@ pub(crate) struct TumblingOperator<K, V, G: Aggregator<V>> {
     current: Window,
     /// What is being fired, from the back.
     firing: Option<(EventTime, Vec<Slot>)>,
+    found: Vec<Found>,
     marker: PhantomData<fn(V)>,
 }
+
+/// How many keys are looked up before their records are placed: their entries fit the first cache.
+const LOOKUPS: usize = 64;
 
 impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
     pub fn new(
@@ -113,6 +121,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
             calendar: Calendar::new(),
             current: windows.window_of(0),
             firing: None,
+            found: Vec::new(),
             marker: PhantomData,
         }
     }
@@ -123,6 +132,49 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
             self.current = self.windows.window_of(time);
         }
         self.current
+    }
+
+    /// Adds a record to its window.
+    #[inline]
+    fn place(
+        &mut self,
+        record: Record<(K, V)>,
+        found: Found,
+        context: &mut OperatorContext,
+        out: &mut Output<Windowed<K, G::Out>>,
+    ) {
+        let window = self.window_of(record.time);
+        if window.end.saturating_add(self.lateness) <= context.watermark {
+            context.metrics.late.add(1);
+            self.late.push(record.time, record.value);
+            return;
+        }
+        let (key, value) = record.value;
+        let (slot, panes) = self.table.entry_found(found, &key, Panes::new);
+        let pane = match panes.find(window.start) {
+            Some(pane) => pane,
+            None => {
+                let over = window.end <= context.watermark;
+                let due = if over {
+                    window.end.saturating_add(self.lateness)
+                } else {
+                    window.end
+                };
+                let calendar = self.calendar.entry((due, window.start));
+                calendar.or_default().push(slot);
+                panes.add(Pane {
+                    start: window.start,
+                    fired: over,
+                    accumulator: self.aggregator.create(),
+                })
+            }
+        };
+        self.aggregator.add(&mut pane.accumulator, value);
+        // A window that is over already is put out at once, and again with each late record.
+        if pane.fired {
+            let value = self.aggregator.result(&pane.accumulator);
+            out.push(window.end - 1, Windowed { window, key, value });
+        }
     }
 
     /// Fires or drops one pane.
@@ -211,45 +263,41 @@ impl<K: Key, V: Data, G: Aggregator<V>> OperatorCore for TumblingOperator<K, V, 
 impl<K: Key, V: Data, G: Aggregator<V>> Operator for TumblingOperator<K, V, G> {
     type In = (K, V);
 
-    #[inline]
     fn on_record(
         &mut self,
         record: Record<(K, V)>,
         context: &mut OperatorContext,
         out: &mut Output<Self::Out>,
     ) -> UserResult {
-        let window = self.window_of(record.time);
-        if window.end.saturating_add(self.lateness) <= context.watermark {
-            context.metrics.late.add(1);
-            self.late.push(record.time, record.value);
-            return Ok(());
-        }
-        let (key, value) = record.value;
-        let (slot, panes) = self.table.entry(&key, Panes::new);
-        let pane = match panes.find(window.start) {
-            Some(pane) => pane,
-            None => {
-                let over = window.end <= context.watermark;
-                let due = if over {
-                    window.end.saturating_add(self.lateness)
-                } else {
-                    window.end
-                };
-                let calendar = self.calendar.entry((due, window.start));
-                calendar.or_default().push(slot);
-                panes.add(Pane {
-                    start: window.start,
-                    fired: over,
-                    accumulator: self.aggregator.create(),
-                })
+        let mut found = std::mem::take(&mut self.found);
+        self.table
+            .find_all(std::iter::once(&record.value.0), &mut found);
+        self.place(record, found[0], context, out);
+        self.found = found;
+        Ok(())
+    }
+
+    fn on_batch(
+        &mut self,
+        records: Vec<Record<(K, V)>>,
+        context: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+        at: &Position<'_>,
+    ) -> UserResult {
+        let mut found = std::mem::take(&mut self.found);
+        let mut records = records.into_iter();
+        let mut index = 0;
+        while !records.as_slice().is_empty() {
+            let next = &records.as_slice()[..records.len().min(LOOKUPS)];
+            let keys = next.iter().map(|record| &record.value.0);
+            self.table.find_all(keys, &mut found);
+            for (found, record) in found.iter().zip(&mut records) {
+                at.set(index);
+                index += 1;
+                self.place(record, *found, context, out);
             }
-        };
-        self.aggregator.add(&mut pane.accumulator, value);
-        // A window that is over already is put out at once, and again with each late record.
-        if pane.fired {
-            let value = self.aggregator.result(&pane.accumulator);
-            out.push(window.end - 1, Windowed { window, key, value });
         }
+        self.found = found;
         Ok(())
     }
 }

@@ -296,6 +296,12 @@ impl<T: 'static> SideOutput<T> {
         }
     }
 
+    /// Hands on what is buffered, for an operator without a worker: drivers do it by themselves.
+    pub fn flush(&self) {
+        // Whoever reads it sees the errors.
+        let _ = self.shared.borrow_mut().flush();
+    }
+
     /// The same output as its driver keeps it.
     pub(crate) fn port(&self) -> Rc<RefCell<dyn SidePort>> {
         self.shared.clone()

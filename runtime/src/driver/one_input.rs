@@ -3,6 +3,7 @@
 use super::compile::{SideMaker, Site};
 use super::inlet::Inlet;
 use super::port::{Changes, Route};
+use super::step::Position;
 use super::station::{Advance, Station, TURN, publish};
 use crate::clock::Stopwatch;
 use crate::error::{Error, ErrorKind, Result};
@@ -94,24 +95,18 @@ impl<O: Operator> OneInput<O> {
         let before = station.context.metrics.records_in.get();
         let count = records.len() as u64;
         running.node.set(station.node);
-        for (index, record) in records.into_iter().enumerate() {
-            running.record.set(before + index as u64);
-            if let Err(source) =
-                station
-                    .operator
-                    .on_record(record, &mut station.context, &mut station.out)
-            {
-                return Err(Error::new(
-                    ErrorKind::UserFunction,
-                    format!("record {}", before + index as u64),
-                )
-                .with_source(source));
-            }
-        }
+        let at = Position::new(running, before);
         station
+            .operator
+            .on_batch(records, &mut station.context, &mut station.out, &at)
+            .map_err(|source| {
+                let record = running.record.get();
+                Error::new(ErrorKind::UserFunction, format!("record {record}")).with_source(source)
+            })?;
+        let work = station
             .operator
             .on_batch_end(&mut station.context, &mut station.out);
         station.context.metrics.records_in.add(count);
-        Ok(())
+        station.end_batch(work)
     }
 }

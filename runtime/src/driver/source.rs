@@ -22,6 +22,10 @@ use std::time::Duration;
 use timely::progress::operate::SharedProgress;
 use timely::scheduling::activate::Activator;
 
+/// The most records of a turn in continuous mode: they are still in the cache when the next operator takes
+/// them.
+const TURN_RECORDS: u64 = 4 * BATCH_RECORDS as u64;
+
 /// The name under which a source's positions are filed.
 pub const SPLITS_STATE: &str = "splits";
 
@@ -361,6 +365,7 @@ impl<S: Source> SourceDriver<S> {
             return Ok(Reading::Dry);
         }
         let mut left = limit;
+        let before = self.out.emitted();
         loop {
             self.want_tick();
             if self.is_throttled() {
@@ -387,7 +392,9 @@ impl<S: Source> SourceDriver<S> {
             if !more {
                 return Ok(Reading::Dry);
             }
-            if left == 0 || turn.elapsed() > TURN || !self.worker.config.mode.is_micro_batch() {
+            let much = !self.worker.config.mode.is_micro_batch()
+                && self.out.emitted() - before >= TURN_RECORDS;
+            if left == 0 || much || turn.elapsed() > TURN {
                 return Ok(Reading::More);
             }
         }

@@ -6,7 +6,7 @@ use super::gate::{Admission, Gate, Target};
 use super::port::Changes;
 use crate::clock::Stopwatch;
 use crate::config::Guarantee;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::graph::NodeId;
 use crate::operator::{OperatorContext, OperatorCore, Output, Work};
 use crate::state::{BlobState, SliceBudget, Snapshot, StateDescriptor};
@@ -208,7 +208,7 @@ impl<O: OperatorCore> Station<O> {
             &mut O,
             &mut OperatorContext,
             &mut Output<O::Out>,
-        ) -> std::result::Result<Work, crate::error::BoxError>,
+        ) -> std::result::Result<Work, BoxError>,
     ) -> Result<Work> {
         self.worker.running.node.set(self.node);
         fire(&mut self.operator, &mut self.context, &mut self.out).map_err(|source| {
@@ -218,6 +218,16 @@ impl<O: OperatorCore> Station<O> {
             )
             .with_source(source)
         })
+    }
+
+    /// Takes note of what the end of a batch came to: what is due already fires as if the watermark had
+    /// risen.
+    pub fn end_batch(&mut self, work: std::result::Result<Work, BoxError>) -> Result<()> {
+        let work = work.map_err(|source| {
+            Error::new(ErrorKind::UserFunction, "at the end of a batch").with_source(source)
+        })?;
+        self.firing |= work == Work::More;
+        Ok(())
     }
 
     fn fire_processing_time(&mut self, turn: Stopwatch) -> Result<Work> {

@@ -37,7 +37,11 @@ pub struct Position<'a> {
     base: u64,
 }
 
-impl Position<'_> {
+impl<'a> Position<'a> {
+    pub(crate) fn new(running: &'a Running, base: u64) -> Self {
+        Position { running, base }
+    }
+
     /// The record with this index is next.
     #[inline]
     pub fn set(&self, index: usize) {
@@ -47,10 +51,7 @@ impl Position<'_> {
     /// Runs `run` with a position that goes nowhere, for steps outside of a job.
     pub fn detached<R>(run: impl FnOnce(&Position<'_>) -> R) -> R {
         let running = Running::default();
-        run(&Position {
-            running: &running,
-            base: 0,
-        })
+        run(&Position::new(&running, 0))
     }
 }
 
@@ -184,10 +185,7 @@ impl<A, B, S: Step<A, B>> Emit<A> for Chained<B, S> {
         let base = self.metrics.records_in.get();
         let host = self.running.node.replace(self.node);
         self.metrics.records_in.add(records.len() as u64);
-        let at = Position {
-            running: &self.running,
-            base,
-        };
+        let at = Position::new(&self.running, base);
         self.step
             .apply(records, &mut self.buffer, &at)
             .map_err(|source| {

@@ -139,6 +139,9 @@ fn process<O: TwoInputOperator, T>(
             Error::new(ErrorKind::UserFunction, format!("record {number}")).with_source(source)
         })?;
     }
+    let work = station
+        .operator
+        .on_batch_end(&mut station.context, &mut station.out);
     station.context.metrics.records_in.add(count);
-    Ok(())
+    station.end_batch(work)
 }

@@ -109,8 +109,7 @@ fn now() -> std::time::Instant {
 /// records that is most of their latency.
 fn reduce_timer_slack() {
     #[cfg(target_os = "linux")]
-    {
-        // A thread may set its own slack through /proc without any unsafe call.
-        let _ = std::fs::write("/proc/thread-self/timerslack_ns", "1000");
+    if let Err(error) = nix::sys::prctl::set_timerslack(1_000) {
+        tracing::debug!(%error, "timer slack stays as it is");
     }
 }

@@ -7,17 +7,30 @@
 
 mod blob;
 mod codec;
+mod keyed;
+mod kinds;
+mod spec;
 mod table;
+mod timers;
+mod ttl;
 
 pub use blob::BlobState;
 pub use codec::{Codec, Compact};
-pub use table::{KeyedTable, Slot};
+pub use keyed::{Access, KeyedBackend, StateId};
+pub use kinds::{
+    ListAccess, ListState, MapAccess, MapState, ReducingAccess, ReducingState, ValueAccess,
+    ValueState,
+};
+pub use spec::StateSpec;
+pub use table::{Found, KeyedTable, Slot};
+pub use timers::{TimeDomain, Timer};
+pub use ttl::Ttl;
 
 use crate::checkpoint::BlockKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::KeyGroups;
 use crate::time::CheckpointId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Key groups are snapshotted in this many shards, so that a block, a pause and a rewrite
 /// are each a small part of the state.
@@ -28,6 +41,15 @@ pub const SHARDS: u32 = 256;
 pub fn shard_of(group: u32, groups: u32) -> u32 {
     ((u64::from(group) * u64::from(SHARDS)) / u64::from(groups)) as u32
 }
+
+/// A value that can be kept as state: `'static` and serde's two traits.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept as state",
+    label = "state needs serde's `Serialize` and `Deserialize`, and no borrowed data",
+    note = "derive them: `#[derive(serde::Serialize, serde::Deserialize)]`"
+)]
+pub trait StateData: Serialize + DeserializeOwned + 'static {}
+impl<T: Serialize + DeserializeOwned + 'static> StateData for T {}
 
 /// What identifies a state in a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -32,6 +32,7 @@ use crate::hash::{DEFAULT_KEY_GROUPS, KeyGroups, stable_hash};
 use crate::record::Key;
 use crate::time::CheckpointId;
 use hashbrown::HashTable;
+use std::num::NonZeroU32;
 
 /// Names an entry of a [`KeyedTable`] until the entry is removed: cheaper than a second lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,22 +41,49 @@ pub struct Slot {
     index: u32,
 }
 
+impl Slot {
+    /// Its shard and its place there: small numbers that are used again.
+    pub(super) fn position(self) -> (usize, usize) {
+        (self.shard as usize, self.index as usize)
+    }
+}
+
 struct Entry<K, S> {
-    hash: u32,
     /// The period in which it last changed; a period has the number of the checkpoint that ends it.
-    changed: u32,
-    /// The last checkpoint it was encoded in, or was made too late for.
+    /// Never zero, so that a free cell needs no tag of its own.
+    changed: NonZeroU32,
+    /// The last checkpoint it was encoded in, or was made too late for; with [`PERSISTED`] when some
+    /// checkpoint holds it, so that its removal must be written.
     encoded: u32,
-    /// Some checkpoint holds it: its removal must be written.
-    persisted: bool,
     key: K,
     state: S,
+}
+
+/// A flag in [`Entry::encoded`].
+const PERSISTED: u32 = 1 << 31;
+
+impl<K, S> Entry<K, S> {
+    fn is_encoded_in(&self, checkpoint: u32) -> bool {
+        self.encoded & !PERSISTED == checkpoint
+    }
+
+    fn is_persisted(&self) -> bool {
+        self.encoded & PERSISTED != 0
+    }
 }
 
 enum Cell<K, S> {
     Used(Entry<K, S>),
     /// Free; listed among the dirty ones in this period, which a new entry need not do again.
     Free(u32),
+}
+
+/// What [`KeyedTable::find_all`] found of a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    hash: u64,
+    shard: u32,
+    index: Option<u32>,
 }
 
 /// Index and the 32 hash bits that a probe needs, so that a resize does not touch the entries.
@@ -71,9 +99,15 @@ fn probe_hash(hash: u32) -> u64 {
     u64::from(hash) | (u64::from(hash) << 32)
 }
 
+/// What a lookup needs fills one cache line; the rest lives elsewhere.
 struct Shard<K, S> {
     index: HashTable<Index>,
     cells: Vec<Cell<K, S>>,
+    cold: Box<Cold>,
+}
+
+#[derive(Default)]
+struct Cold {
     free: Vec<u32>,
     /// Entries that changed in this period.
     dirty: Vec<u32>,
@@ -101,11 +135,7 @@ impl<K, S> Default for Shard<K, S> {
         Shard {
             index: HashTable::new(),
             cells: Vec::new(),
-            free: Vec::new(),
-            dirty: Vec::new(),
-            removed: Vec::new(),
-            removed_count: 0,
-            frozen: None,
+            cold: Box::default(),
         }
     }
 }
@@ -118,9 +148,11 @@ pub struct KeyedTable<K, S, C = Compact> {
     groups: KeyGroups,
     worker: usize,
     shards: Vec<Shard<K, S>>,
+    /// The number of groups is a power of two and no less than that of shards.
+    even_shards: bool,
     len: usize,
     /// The current period: the checkpoint that will end it.
-    period: u32,
+    period: NonZeroU32,
     /// The checkpoint that is being encoded, or the last one that was.
     freezing: u32,
     next_shard: u32,
@@ -131,9 +163,12 @@ pub struct KeyedTable<K, S, C = Compact> {
     migrations: Vec<Migration<S>>,
 }
 
+/// Decodes a state from what an older schema version wrote.
+pub(super) type Decode<S> = Box<dyn Fn(&[u8]) -> Result<S>>;
+
 struct Migration<S> {
     from: u32,
-    decode: Box<dyn Fn(&[u8]) -> Result<S>>,
+    decode: Decode<S>,
 }
 
 impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
@@ -147,9 +182,10 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
             codec,
             groups: KeyGroups::new(DEFAULT_KEY_GROUPS, 1),
             worker: 0,
+            even_shards: has_even_shards(DEFAULT_KEY_GROUPS),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             len: 0,
-            period: 1,
+            period: NonZeroU32::MIN,
             freezing: 0,
             next_shard: SHARDS,
             rewrite_at: 0,
@@ -165,16 +201,18 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
     }
 
     /// Says how a value of schema version `from`, of type `Old`, becomes a value of now.
-    pub fn with_migration<Old>(mut self, from: u32, migrate: impl Fn(Old) -> S + 'static) -> Self
+    pub fn with_migration<Old>(self, from: u32, migrate: impl Fn(Old) -> S + 'static) -> Self
     where
         Compact: Codec<Old>,
     {
-        self.migrations.push(Migration {
-            from,
-            decode: Box::new(move |bytes| {
-                Ok(migrate(<Compact as Codec<Old>>::decode(&Compact, bytes)?))
-            }),
-        });
+        let decode =
+            move |bytes: &[u8]| Ok(migrate(<Compact as Codec<Old>>::decode(&Compact, bytes)?));
+        self.with_decoder(from, Box::new(decode))
+    }
+
+    /// Says how a value is decoded that schema version `from` wrote.
+    pub(super) fn with_decoder(mut self, from: u32, decode: Decode<S>) -> Self {
+        self.migrations.push(Migration { from, decode });
         self
     }
 
@@ -196,7 +234,15 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
 
     #[inline]
     fn shard_at(&self, hash: u64) -> u32 {
+        if self.even_shards {
+            // The same without a division, when each shard has the same number of groups.
+            return (hash >> 44) as u8 as u32;
+        }
         shard_of(self.groups.group_of(hash), self.groups.count())
+    }
+
+    fn freezing_period(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.freezing).unwrap_or(NonZeroU32::MIN)
     }
 
     #[inline]
@@ -209,6 +255,19 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
     /// The slot of a key, if it is there.
     pub fn slot(&self, key: &K) -> Option<Slot> {
         self.locate(key, stable_hash(key))
+    }
+
+    /// The slot of a key whose [`hash`](Self::hash) is known, if it is there.
+    #[inline]
+    pub fn slot_hashed(&self, key: &K, hash: u64) -> Option<Slot> {
+        self.locate(key, hash)
+    }
+
+    /// Adds a key that is not there, whose [`hash`](Self::hash) is known.
+    pub fn insert_vacant(&mut self, key: K, hash: u64, state: S) -> Slot {
+        debug_assert!(self.locate(&key, hash).is_none(), "the key is not there");
+        let shard = self.shard_at(hash);
+        self.insert_new(shard, hash as u32, key, state)
     }
 
     /// The state of a key, for reading.
@@ -235,6 +294,36 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         (slot, self.touch(slot).1)
     }
 
+    /// Looks up many keys at once. One lookup waits for memory two or three times; many that do not depend on
+    /// each other wait together. Good until a key is removed.
+    pub fn find_all<'k>(&self, keys: impl Iterator<Item = &'k K>, found: &mut Vec<Found>) {
+        found.clear();
+        found.extend(keys.map(|key| {
+            let hash = stable_hash(key);
+            let shard = self.shard_at(hash);
+            let index = self.shards[shard as usize].find(key, hash as u32);
+            Found { hash, shard, index }
+        }));
+    }
+
+    /// [`entry`](Self::entry) for a key that [`find_all`](Self::find_all) has looked up.
+    #[inline]
+    pub fn entry_found(
+        &mut self,
+        found: Found,
+        key: &K,
+        make: impl FnOnce() -> S,
+    ) -> (Slot, &mut S) {
+        let Found { hash, shard, index } = found;
+        // Not there then, it may have come since: with a record before this one.
+        let index = index.or_else(|| self.shards[shard as usize].find(key, hash as u32));
+        let slot = match index {
+            Some(index) => Slot { shard, index },
+            None => self.insert_new(shard, hash as u32, key.clone(), make()),
+        };
+        (slot, self.touch(slot).1)
+    }
+
     /// Puts a state in place of whatever the key had.
     pub fn insert(&mut self, key: K, state: S) -> Slot {
         let hash = stable_hash(&key);
@@ -253,16 +342,14 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
     #[inline(never)]
     fn insert_new(&mut self, shard: u32, hash: u32, key: K, state: S) -> Slot {
         let entry = Entry {
-            hash,
             changed: self.period,
             // Made in this period: no part of a checkpoint that is being encoded.
             encoded: self.freezing,
-            persisted: false,
             key,
             state,
         };
         self.len += 1;
-        let index = self.shards[shard as usize].add(entry, self.period);
+        let index = self.shards[shard as usize].add(entry, hash);
         Slot { shard, index }
     }
 
@@ -297,8 +384,7 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
             note_change(
                 entry,
                 slot.index,
-                &mut shard.frozen,
-                &mut shard.dirty,
+                &mut shard.cold,
                 (self.period, self.freezing),
                 &self.codec,
             );
@@ -326,11 +412,11 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
     pub fn remove_at(&mut self, slot: Slot) -> (K, S) {
         self.touch(slot); // a frozen value is encoded first
         let shard = &mut self.shards[slot.shard as usize];
-        let entry = shard.take(slot.index, self.period);
-        if entry.persisted {
-            shard.removed.push(0);
-            put_key(&entry.key, &mut shard.removed);
-            shard.removed_count += 1;
+        let entry = shard.take(slot.index);
+        if entry.is_persisted() {
+            shard.cold.removed.push(0);
+            put_key(&entry.key, &mut shard.cold.removed);
+            shard.cold.removed_count += 1;
         }
         self.len -= 1;
         if shard.index.is_empty() {
@@ -420,7 +506,7 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
     /// How many shards to write in full at this checkpoint: so many that all had their turn by the
     /// time that the deltas add up to the size of the state, and at least one in 64.
     fn rewrites(&self) -> u32 {
-        let dirty: usize = self.shards.iter().map(|s| s.dirty.len()).sum();
+        let dirty: usize = self.shards.iter().map(|s| s.cold.dirty.len()).sum();
         let share = (dirty * SHARDS as usize).div_ceil(self.len.max(1)) as u32;
         share.clamp(SHARDS / 64, SHARDS)
     }
@@ -434,25 +520,28 @@ impl<K: Key, S: 'static, C: Codec<S>> Snapshot for KeyedTable<K, S, C> {
     fn assign(&mut self, groups: KeyGroups, worker: usize) {
         assert!(self.is_empty(), "a table is assigned before it is filled");
         self.groups = groups;
+        self.even_shards = has_even_shards(groups.count());
         self.worker = worker;
     }
 
     fn freeze(&mut self, checkpoint: CheckpointId, full: bool) {
         debug_assert_eq!(self.next_shard, SHARDS, "the last snapshot is encoded");
+        // What changed is marked with the number of the checkpoint that was expected.
+        let full = full || checkpoint != CheckpointId::from(self.period.get());
         let rewrites = if full { SHARDS } else { self.rewrites() };
         for shard in &mut self.shards {
             shard.freeze(false);
         }
         for step in 0..rewrites {
             let at = (self.rewrite_at + step) % SHARDS;
-            if let Some(frozen) = &mut self.shards[at as usize].frozen {
+            if let Some(frozen) = &mut self.shards[at as usize].cold.frozen {
                 frozen.make_full();
             }
             self.full_at[at as usize] = checkpoint as u32;
         }
         self.rewrite_at = (self.rewrite_at + rewrites) % SHARDS;
         self.freezing = checkpoint as u32;
-        self.period = checkpoint as u32 + 1;
+        self.period = self.freezing_period().saturating_add(1);
         self.next_shard = 0;
     }
 
@@ -465,7 +554,7 @@ impl<K: Key, S: 'static, C: Codec<S>> Snapshot for KeyedTable<K, S, C> {
                 return false;
             }
             self.next_shard += 1;
-            let frozen = shard.frozen.take().unwrap_or_default();
+            let frozen = shard.cold.frozen.take().unwrap_or_default();
             if frozen.entries > 0 || (frozen.full && owned) {
                 let kind = if frozen.full { BlockKind::Full } else { BlockKind::Delta };
                 sink.block(&self.descriptor, kind, number, frozen.entries, frozen.buffer);
@@ -509,6 +598,10 @@ impl<K, S, C> KeyedTable<K, S, C> {
     }
 }
 
+fn has_even_shards(groups: u32) -> bool {
+    groups.is_power_of_two() && groups >= SHARDS
+}
+
 fn put_key<K: Key>(key: &K, to: &mut Vec<u8>) {
     put_sized(to, |to| Compact.encode(key, to));
 }
@@ -535,19 +628,18 @@ fn put_sized(to: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
 fn note_change<K: Key, S, C: Codec<S>>(
     entry: &mut Entry<K, S>,
     index: u32,
-    frozen: &mut Option<Frozen>,
-    dirty: &mut Vec<u32>,
-    (period, freezing): (u32, u32),
+    cold: &mut Cold,
+    (period, freezing): (NonZeroU32, u32),
     codec: &C,
 ) {
-    if let Some(frozen) = frozen
-        && entry.encoded != freezing
-        && (frozen.full || entry.changed == freezing)
+    if let Some(frozen) = &mut cold.frozen
+        && !entry.is_encoded_in(freezing)
+        && (frozen.full || entry.changed.get() == freezing)
     {
         frozen.put(entry, freezing, codec);
     }
     entry.changed = period;
-    dirty.push(index);
+    cold.dirty.push(index);
 }
 
 impl Frozen {
@@ -564,8 +656,7 @@ impl Frozen {
         put_key(&entry.key, &mut self.buffer);
         put_sized(&mut self.buffer, |to| codec.encode(&entry.state, to));
         self.entries += 1;
-        entry.encoded = checkpoint;
-        entry.persisted = true;
+        entry.encoded = checkpoint | PERSISTED;
     }
 }
 
@@ -580,13 +671,13 @@ impl<K: Key, S> Shard<K, S> {
             .map(|index| index.at)
     }
 
-    fn add(&mut self, entry: Entry<K, S>, period: u32) -> u32 {
-        let hash = entry.hash;
-        let at = match self.free.pop() {
+    fn add(&mut self, entry: Entry<K, S>, hash: u32) -> u32 {
+        let period = entry.changed.get();
+        let at = match self.cold.free.pop() {
             Some(at) => {
                 let cell = std::mem::replace(&mut self.cells[at as usize], Cell::Used(entry));
                 if !matches!(cell, Cell::Free(listed) if listed == period) {
-                    self.dirty.push(at);
+                    self.cold.dirty.push(at);
                 }
                 at
             }
@@ -597,7 +688,7 @@ impl<K: Key, S> Shard<K, S> {
                 }
                 self.cells.push(Cell::Used(entry));
                 let at = self.cells.len() as u32 - 1;
-                self.dirty.push(at);
+                self.cold.dirty.push(at);
                 at
             }
         };
@@ -606,16 +697,20 @@ impl<K: Key, S> Shard<K, S> {
         at
     }
 
-    /// Takes out an entry that was noted as changed in `period`.
-    fn take(&mut self, at: u32, period: u32) -> Entry<K, S> {
-        let cell = std::mem::replace(&mut self.cells[at as usize], Cell::Free(period));
-        let Cell::Used(entry) = cell else {
+    /// Takes out an entry that was noted as changed in the current period.
+    fn take(&mut self, at: u32) -> Entry<K, S> {
+        let Some(Cell::Used(entry)) = self.cells.get(at as usize) else {
             unreachable!("cell {at} was freed");
         };
-        self.free.push(at);
+        let (hash, listed) = (stable_hash(&entry.key) as u32, entry.changed.get());
+        let cell = std::mem::replace(&mut self.cells[at as usize], Cell::Free(listed));
+        let Cell::Used(entry) = cell else {
+            unreachable!("cell {at} was in use");
+        };
+        self.cold.free.push(at);
         if let Ok(found) = self
             .index
-            .find_entry(probe_hash(entry.hash), |index| index.at == at)
+            .find_entry(probe_hash(hash), |index| index.at == at)
         {
             found.remove();
         }
@@ -624,30 +719,29 @@ impl<K: Key, S> Shard<K, S> {
 
     /// The last key went: give the memory back.
     fn release(&mut self) {
-        let frozen_positions = self.frozen.is_some();
         self.index = HashTable::new();
-        if !frozen_positions {
+        if self.cold.frozen.is_none() {
             self.cells = Vec::new();
-            self.free = Vec::new();
-            self.dirty = Vec::new();
+            self.cold.free = Vec::new();
+            self.cold.dirty = Vec::new();
         }
     }
 
     fn freeze(&mut self, full: bool) {
-        let removed = std::mem::take(&mut self.removed);
-        self.frozen = Some(Frozen {
+        let cold = &mut *self.cold;
+        cold.frozen = Some(Frozen {
             full,
-            dirty: std::mem::take(&mut self.dirty),
+            dirty: std::mem::take(&mut cold.dirty),
             until: self.cells.len() as u32,
             next: 0,
-            entries: std::mem::take(&mut self.removed_count),
-            buffer: removed,
+            entries: std::mem::take(&mut cold.removed_count),
+            buffer: std::mem::take(&mut cold.removed),
         });
     }
 
     /// Encodes what is left of this shard; `false` when the budget ran out before.
     fn encode<C: Codec<S>>(&mut self, checkpoint: u32, codec: &C, budget: &SliceBudget) -> bool {
-        let Some(frozen) = &mut self.frozen else {
+        let Some(frozen) = &mut self.cold.frozen else {
             return true;
         };
         let total = if frozen.full {
@@ -663,8 +757,8 @@ impl<K: Key, S> Shard<K, S> {
             };
             frozen.next += 1;
             if let Some(Cell::Used(entry)) = self.cells.get_mut(at)
-                && entry.encoded != checkpoint
-                && (frozen.full || entry.changed == checkpoint)
+                && !entry.is_encoded_in(checkpoint)
+                && (frozen.full || entry.changed.get() == checkpoint)
             {
                 frozen.put(entry, checkpoint, codec);
             }

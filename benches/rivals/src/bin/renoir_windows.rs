@@ -46,7 +46,9 @@ fn main() -> std::io::Result<ExitCode> {
     let events = if options.quick { 2_000_000 } else { 20_000_000 };
     for workers in [1, 2] {
         let case = Case { events, workers };
-        for (name, contenders) in [("", aligned()), ("-stock", stock())] {
+        // The answer of Renoir's own windows differs from run to run at parallelism 2.
+        let stock = if workers == 1 { stock() } else { Vec::new() };
+        for (name, contenders) in [("", aligned()), ("-stock", stock)] {
             let name = format!("{workers}w{name}");
             let results = take_turns(&contenders, &case, &name, &options);
             report.throughput(&name, events as f64 / 1e6, "M/s", &results)?;

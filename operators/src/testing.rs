@@ -1,0 +1,434 @@
+//! Runs one operator without a job: records, watermarks and processing time go in by hand, and what came
+//! out is read back. Between any two steps it can be restarted from a snapshot, on another
+//! number of workers too.
+//!
+//! ```
+//! # use millstream_operators::{KeyedContext, KeyedProcess, testing::Harness};
+//! # use millstream_runtime::operator::UserResult;
+//! # use millstream_runtime::state::ValueState;
+//! # struct Sum { sum: ValueState<u64> }
+//! # impl KeyedProcess for Sum {
+//! #     type Key = u32;
+//! #     type In = u64;
+//! #     type Out = u64;
+//! #     fn on_record(&mut self, value: u64, ctx: &mut KeyedContext<'_, u32, u64>) -> UserResult {
+//! #         let sum = ctx.value(self.sum).get_or_default();
+//! #         *sum += value;
+//! #         let sum = *sum;
+//! #         ctx.emit(sum);
+//! #         Ok(())
+//! #     }
+//! # }
+//! let mut sums = Harness::keyed(|states| Sum { sum: states.value("sum") });
+//! sums.record(0, (7, 1));
+//! sums.restart_on(3);
+//! sums.record(1, (7, 10));
+//! assert_eq!(sums.take_values(), [1, 11]);
+//! ```
+
+use crate::process::{
+    Collected, ConnectedOperator, ConnectedProcess, KeyedOperator, KeyedProcess, SideTags, States,
+};
+use millstream_runtime::checkpoint::BlockKind;
+use millstream_runtime::error::BoxError;
+use millstream_runtime::hash::{DEFAULT_KEY_GROUPS, KeyGroups, stable_hash};
+use millstream_runtime::operator::{
+    Operator, OperatorContext, OperatorCore, Output, TwoInputOperator, UserResult, Work,
+};
+use millstream_runtime::record::{Data, Key, Record};
+use millstream_runtime::state::{BlockSink, BlockView, SliceBudget, StateDescriptor};
+use millstream_runtime::time::{CheckpointId, EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
+
+/// Runs one operator; see the module's documentation.
+///
+/// Its methods panic when the operator returns an error; those that begin with `try` return it.
+pub struct Harness<O: OperatorCore> {
+    make: Box<dyn Fn() -> O>,
+    instances: Vec<Instance<O>>,
+    out: Collected<O::Out>,
+    checkpoint: CheckpointId,
+    blocks: Blocks,
+}
+
+/// The operator on one worker.
+struct Instance<O: OperatorCore> {
+    operator: O,
+    context: OperatorContext,
+    out: Output<O::Out>,
+}
+
+/// The blocks that a restore of the last snapshot reads.
+#[derive(Default)]
+struct Blocks {
+    writer: usize,
+    blocks: Vec<Block>,
+}
+
+struct Block {
+    state: StateDescriptor,
+    kind: BlockKind,
+    writer: usize,
+    shard: u32,
+    payload: Vec<u8>,
+}
+
+impl BlockSink for Blocks {
+    fn block(
+        &mut self,
+        state: &StateDescriptor,
+        kind: BlockKind,
+        shard: u32,
+        _: u32,
+        payload: Vec<u8>,
+    ) {
+        let writer = self.writer;
+        if kind != BlockKind::Delta {
+            self.blocks.retain(|block| {
+                (&block.state.name, block.writer, block.shard) != (&state.name, writer, shard)
+            });
+        }
+        self.blocks.push(Block {
+            state: state.clone(),
+            kind,
+            writer,
+            shard,
+            payload,
+        });
+    }
+}
+
+impl<F: KeyedProcess> Harness<KeyedOperator<F>> {
+    /// Runs a function on a keyed stream; its records are `(key, value)`.
+    pub fn keyed(make: impl Fn(&mut States<'_, F::Key>) -> F + 'static) -> Self {
+        Harness::keyed_with_sides((), move |states, ()| make(states)).0
+    }
+
+    /// Runs a function with side outputs; also returns what will come out of these.
+    pub fn keyed_with_sides<S: SideTags>(
+        tags: S,
+        make: impl Fn(&mut States<'_, F::Key>, S::Sides) -> F + 'static,
+    ) -> (Self, S::Records) {
+        let (sides, records) = tags.collect();
+        let make = move || KeyedOperator::new(|states| make(states, sides.clone()));
+        (Harness::new(make), records)
+    }
+}
+
+impl<F: ConnectedProcess> Harness<ConnectedOperator<F>> {
+    /// Runs a function on connected streams; its records are `(key, value)`.
+    pub fn connected(make: impl Fn(&mut States<'_, F::Key>) -> F + 'static) -> Self {
+        Harness::connected_with_sides((), move |states, ()| make(states)).0
+    }
+
+    /// Runs a function with side outputs; also returns what will come out of these.
+    pub fn connected_with_sides<S: SideTags>(
+        tags: S,
+        make: impl Fn(&mut States<'_, F::Key>, S::Sides) -> F + 'static,
+    ) -> (Self, S::Records) {
+        let (sides, records) = tags.collect();
+        let make = move || ConnectedOperator::new(|states| make(states, sides.clone()));
+        (Harness::new(make), records)
+    }
+}
+
+impl<O: OperatorCore> Harness<O> {
+    /// Runs what `make` makes, on one worker.
+    pub fn new(make: impl Fn() -> O + 'static) -> Self {
+        let mut harness = Harness {
+            make: Box::new(make),
+            instances: Vec::new(),
+            out: Collected::default(),
+            checkpoint: 0,
+            blocks: Blocks::default(),
+        };
+        harness.start(1, WATERMARK_MIN, 0);
+        harness
+    }
+
+    fn start(&mut self, workers: usize, watermark: Watermark, now_ms: EventTime) {
+        let key_groups = KeyGroups::new(DEFAULT_KEY_GROUPS, workers);
+        self.instances.clear();
+        for worker in 0..workers {
+            let context = OperatorContext {
+                worker,
+                workers,
+                key_groups,
+                watermark,
+                now_ms,
+                ..OperatorContext::detached()
+            };
+            let mut operator = (self.make)();
+            self.blocks.restore(&mut operator, key_groups, worker);
+            operator.open(&context);
+            self.instances.push(Instance {
+                operator,
+                context,
+                out: Output::new(Box::new(self.out.clone())),
+            });
+        }
+        self.blocks.blocks.clear();
+    }
+
+    /// The watermark rises, and what came due fires.
+    pub fn watermark(&mut self, watermark: Watermark) {
+        self.try_watermark(watermark).expect("the operator fires");
+    }
+
+    /// [`watermark`](Self::watermark) of an operator that may fail.
+    ///
+    /// # Errors
+    /// What the operator returned.
+    pub fn try_watermark(&mut self, watermark: Watermark) -> UserResult {
+        for instance in &mut self.instances {
+            instance.context.watermark = instance.context.watermark.max(watermark);
+            instance.fire()?;
+        }
+        Ok(())
+    }
+
+    /// The input ends.
+    pub fn end(&mut self) {
+        self.watermark(WATERMARK_MAX);
+    }
+
+    /// Processing time comes to `now_ms`, and what came due fires.
+    pub fn processing_time(&mut self, now_ms: EventTime) {
+        for instance in &mut self.instances {
+            instance.context.now_ms = now_ms;
+            while let Some(due) = instance.operator.next_processing_time()
+                && due <= now_ms
+            {
+                let fired = instance
+                    .operator
+                    .on_processing_time(&mut instance.context, &mut instance.out);
+                fired.expect("the operator fires");
+            }
+        }
+    }
+
+    /// When the operator next wants to be called for processing time.
+    pub fn next_processing_time(&self) -> Option<EventTime> {
+        let instances = self.instances.iter();
+        let times = instances.filter_map(|instance| instance.operator.next_processing_time());
+        times.min()
+    }
+
+    /// The watermark that downstream would hear: its own, or the least that it assigns.
+    pub fn output_watermark(&self) -> Watermark {
+        let instances = self.instances.iter();
+        let watermarks = instances.map(|instance| {
+            let own = instance.context.watermark;
+            match instance.operator.assigned_watermark() {
+                Some(assigned) if own < WATERMARK_MAX => assigned,
+                _ => own,
+            }
+        });
+        watermarks.min().unwrap_or(WATERMARK_MAX)
+    }
+
+    /// The number of late records so far, since the last restart.
+    pub fn late(&self) -> u64 {
+        let instances = self.instances.iter();
+        instances.map(|i| i.context.metrics.late.get()).sum()
+    }
+
+    /// The number of keys in all states.
+    pub fn keys(&mut self) -> usize {
+        let mut keys = 0;
+        for instance in &mut self.instances {
+            instance.operator.states(&mut |state| keys += state.keys());
+        }
+        keys
+    }
+
+    /// Takes what came out since the last call.
+    pub fn take(&mut self) -> Vec<Record<O::Out>> {
+        for instance in &mut self.instances {
+            instance.out.flush().expect("a collector takes everything");
+        }
+        self.out.take()
+    }
+
+    /// Takes what came out since the last call, without times.
+    pub fn take_values(&mut self) -> Vec<O::Out> {
+        self.take().into_iter().map(|record| record.value).collect()
+    }
+
+    /// Passes a barrier: the changes since the last one are snapshotted.
+    pub fn snapshot(&mut self) {
+        let full = self.blocks.blocks.is_empty();
+        self.checkpoint += 1;
+        for (writer, instance) in self.instances.iter_mut().enumerate() {
+            self.blocks.writer = writer;
+            let (checkpoint, blocks) = (self.checkpoint, &mut self.blocks);
+            instance.operator.states(&mut |state| {
+                state.freeze(checkpoint, full);
+                while !state.encode_slice(&SliceBudget::unlimited(), blocks) {}
+            });
+        }
+    }
+
+    /// Takes a snapshot and goes on from it with a new operator.
+    pub fn restart(&mut self) {
+        self.restart_on(self.instances.len());
+    }
+
+    /// Takes a snapshot and goes on from it on another number of workers.
+    pub fn restart_on(&mut self, workers: usize) {
+        self.snapshot();
+        let pending = self.take();
+        let contexts = || self.instances.iter().map(|instance| &instance.context);
+        let watermark = contexts().map(|context| context.watermark).min();
+        let now_ms = contexts().map(|context| context.now_ms).max();
+        let watermark = watermark.unwrap_or(WATERMARK_MIN);
+        self.start(workers, watermark, now_ms.unwrap_or(0));
+        self.out.put_back(pending);
+    }
+}
+
+impl Blocks {
+    fn restore<O: OperatorCore>(&self, operator: &mut O, groups: KeyGroups, worker: usize) {
+        operator.states(&mut |state| {
+            state.assign(groups, worker);
+            let name = state.descriptor().name.clone();
+            for block in self.blocks.iter().filter(|block| block.state.name == name) {
+                let restored = state.restore(BlockView {
+                    state: &block.state,
+                    kind: block.kind,
+                    shard: if block.kind == BlockKind::Blob {
+                        block.writer as u32
+                    } else {
+                        block.shard
+                    },
+                    payload: &block.payload,
+                });
+                restored.expect("what was snapshotted is restored");
+            }
+        });
+    }
+}
+
+impl<O: OperatorCore> Instance<O> {
+    fn fire(&mut self) -> UserResult {
+        while self.operator.on_watermark(&mut self.context, &mut self.out)? == Work::More {}
+        Ok(())
+    }
+
+    fn end_batch(&mut self, work: Result<Work, BoxError>) -> UserResult {
+        match work? {
+            Work::More => self.fire(),
+            Work::Done => Ok(()),
+        }
+    }
+}
+
+/// Splits a batch by the worker that owns each record's key.
+fn route<K: Key, V>(
+    batch: impl IntoIterator<Item = (EventTime, (K, V))>,
+    groups: KeyGroups,
+) -> Vec<Vec<Record<(K, V)>>> {
+    let mut batches: Vec<Vec<Record<(K, V)>>> = Vec::new();
+    batches.resize_with(groups.workers(), Vec::new);
+    for (time, value) in batch {
+        let owner = groups.worker_of_hash(stable_hash(&value.0));
+        batches[owner].push(Record::new(time, value));
+    }
+    batches
+}
+
+impl<O: Operator<In = (K, V)>, K: Key, V: Data> Harness<O> {
+    /// A record arrives, alone.
+    pub fn record(&mut self, time: EventTime, value: (K, V)) {
+        self.batch([(time, value)]);
+    }
+
+    /// Records arrive together.
+    pub fn batch(&mut self, batch: impl IntoIterator<Item = (EventTime, (K, V))>) {
+        self.try_batch(batch).expect("the operator takes records");
+    }
+
+    /// [`batch`](Self::batch) of an operator that may fail.
+    ///
+    /// # Errors
+    /// What the operator returned.
+    pub fn try_batch(
+        &mut self,
+        batch: impl IntoIterator<Item = (EventTime, (K, V))>,
+    ) -> UserResult {
+        let batches = route(batch, self.instances[0].context.key_groups);
+        for (instance, batch) in self.instances.iter_mut().zip(batches) {
+            instance.take(batch)?;
+        }
+        Ok(())
+    }
+}
+
+impl<O: Operator> Instance<O> {
+    fn take(&mut self, batch: Vec<Record<O::In>>) -> UserResult {
+        for record in batch {
+            self.operator
+                .on_record(record, &mut self.context, &mut self.out)?;
+        }
+        let work = self.operator.on_batch_end(&mut self.context, &mut self.out);
+        self.end_batch(work)
+    }
+}
+
+impl<O: Operator> Harness<O> {
+    /// Records without a key arrive together on one worker.
+    pub fn batch_on(
+        &mut self,
+        worker: usize,
+        batch: impl IntoIterator<Item = (EventTime, O::In)>,
+    ) {
+        let records = batch.into_iter();
+        let records = records.map(|(time, value)| Record::new(time, value)).collect();
+        let taken = self.instances[worker].take(records);
+        taken.expect("the operator takes records");
+    }
+}
+
+impl<O, K, A, B> Harness<O>
+where
+    O: TwoInputOperator<Left = (K, A), Right = (K, B)>,
+    K: Key,
+    A: Data,
+    B: Data,
+{
+    /// Records of the first input arrive together.
+    pub fn left(&mut self, batch: impl IntoIterator<Item = (EventTime, (K, A))>) {
+        let batches = route(batch, self.instances[0].context.key_groups);
+        for (instance, batch) in self.instances.iter_mut().zip(batches) {
+            let taken = instance.take_by(batch, O::on_left);
+            taken.expect("the operator takes records");
+        }
+    }
+
+    /// Records of the second input arrive together.
+    pub fn right(&mut self, batch: impl IntoIterator<Item = (EventTime, (K, B))>) {
+        let batches = route(batch, self.instances[0].context.key_groups);
+        for (instance, batch) in self.instances.iter_mut().zip(batches) {
+            let taken = instance.take_by(batch, O::on_right);
+            taken.expect("the operator takes records");
+        }
+    }
+}
+
+impl<O: TwoInputOperator> Instance<O> {
+    fn take_by<T>(
+        &mut self,
+        batch: Vec<Record<T>>,
+        take: impl Fn(&mut O, Record<T>, &mut OperatorContext, &mut Output<O::Out>) -> UserResult,
+    ) -> UserResult {
+        for record in batch {
+            take(&mut self.operator, record, &mut self.context, &mut self.out)?;
+        }
+        let work = self.operator.on_batch_end(&mut self.context, &mut self.out);
+        self.end_batch(work)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod contract;
+#[cfg(test)]
+mod tests;
