@@ -45,6 +45,7 @@ pub use millstream_runtime::{Error, ErrorKind, Result};
 
 /// Everything that a job usually needs.
 pub mod prelude {
+    pub use crate::{Args, Program};
     pub use crate::connectors::callback::ForEach;
     pub use crate::connectors::collect::Collect;
     pub use crate::connectors::console::Console;

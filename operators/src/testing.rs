@@ -30,6 +30,7 @@ use crate::process::{
     Collected, ConnectedOperator, ConnectedProcess, KeyedOperator, KeyedProcess, SideTags, States,
 };
 use millstream_runtime::checkpoint::BlockKind;
+use millstream_runtime::driver::Position;
 use millstream_runtime::error::BoxError;
 use millstream_runtime::hash::{DEFAULT_KEY_GROUPS, KeyGroups, stable_hash};
 use millstream_runtime::operator::{
@@ -364,10 +365,15 @@ impl<O: Operator<In = (K, V)>, K: Key, V: Data> Harness<O> {
 }
 
 impl<O: Operator> Instance<O> {
-    fn take(&mut self, batch: Vec<Record<O::In>>) -> UserResult {
-        for record in batch {
-            self.operator
-                .on_record(record, &mut self.context, &mut self.out)?;
+    /// One record is taken as such, several as a batch.
+    fn take(&mut self, mut batch: Vec<Record<O::In>>) -> UserResult {
+        let (context, out) = (&mut self.context, &mut self.out);
+        match batch.len() {
+            1 => {
+                let record = batch.pop().expect("there is one");
+                self.operator.on_record(record, context, out)?;
+            }
+            _ => Position::detached(|at| self.operator.on_batch(batch, context, out, at))?,
         }
         let work = self.operator.on_batch_end(&mut self.context, &mut self.out);
         self.end_batch(work)

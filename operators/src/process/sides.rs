@@ -47,6 +47,11 @@ impl<T> Clone for Side<T> {
 }
 
 impl<T: Data> Side<T> {
+    #[cfg(test)]
+    pub(crate) fn into_output(self) -> SideOutput<T> {
+        self.0
+    }
+
     #[inline]
     pub(crate) fn push(&self, time: EventTime, value: T) {
         self.0.push(time, value);

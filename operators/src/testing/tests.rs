@@ -22,7 +22,7 @@ fn script(seed: u64) -> Vec<Step<u8, u64>> {
     let mut steps = Vec::new();
     for _ in 0..random.usize(..120) {
         if random.u8(..6) == 0 {
-            watermark += random.i64(..50);
+            watermark += random.i64(0..50);
             steps.push(Step::Watermark(watermark));
         } else {
             let time = watermark + random.i64(-30..40);

@@ -4,6 +4,8 @@ mod stream;
 mod tumbling;
 
 pub use stream::WindowedStream;
+#[cfg(test)]
+pub(crate) use tumbling::TumblingOperator;
 
 use millstream_runtime::time::EventTime;
 use serde::{Deserialize, Serialize};
@@ -64,6 +66,19 @@ impl Tumbling {
     pub fn offset(mut self, offset: Duration) -> Self {
         self.offset_ms = (offset.as_millis() as i64).rem_euclid(self.size_ms);
         self
+    }
+
+    /// Its settings in words.
+    pub(crate) fn describe(&self, lateness_ms: i64) -> String {
+        let ms = |ms: i64| format!("{:?}", Duration::from_millis(ms as u64));
+        let mut text = format!("tumbling windows of {}", ms(self.size_ms));
+        if self.offset_ms > 0 {
+            text += &format!(", offset {}", ms(self.offset_ms));
+        }
+        if lateness_ms > 0 {
+            text += &format!(", allowed lateness {}", ms(lateness_ms));
+        }
+        text
     }
 
     /// The window that an event time lies in.

@@ -71,7 +71,7 @@ impl<K: Key, V: Data> WindowedStream<K, V> {
         let builder = &self.keyed.builder;
         let port = builder.operator(
             "window",
-            format!("tumbling {windows:?}, lateness {lateness_ms} ms"),
+            windows.describe(lateness_ms),
             self.keyed.edge(),
             move |sides: &mut SideMaker<'_, '_, '_>| {
                 let late = sides.side::<(K, V)>(1);
