@@ -61,3 +61,8 @@ pub mod prelude {
     pub use crate::runtime::watermark::{WatermarkGenerator, WatermarkStrategy};
     pub use crate::runtime::{Error, ErrorKind, Result};
 }
+
+/// The README's snippets are tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct Readme;

@@ -39,6 +39,7 @@ use millstream_runtime::operator::{
 use millstream_runtime::record::{Data, Key, Record};
 use millstream_runtime::state::{BlockSink, BlockView, SliceBudget, StateDescriptor};
 use millstream_runtime::time::{CheckpointId, EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
+use std::collections::BTreeMap;
 
 /// Runs one operator; see the module's documentation.
 ///
@@ -62,14 +63,13 @@ struct Instance<O: OperatorCore> {
 #[derive(Default)]
 struct Blocks {
     writer: usize,
-    blocks: Vec<Block>,
+    /// By state, shard and writer; each from its last full block on.
+    chains: BTreeMap<(String, u32, usize), Vec<Block>>,
 }
 
 struct Block {
     state: StateDescriptor,
     kind: BlockKind,
-    writer: usize,
-    shard: u32,
     payload: Vec<u8>,
 }
 
@@ -82,17 +82,14 @@ impl BlockSink for Blocks {
         _: u32,
         payload: Vec<u8>,
     ) {
-        let writer = self.writer;
+        let chain = (state.name.clone(), shard, self.writer);
+        let chain = self.chains.entry(chain).or_default();
         if kind != BlockKind::Delta {
-            self.blocks.retain(|block| {
-                (&block.state.name, block.writer, block.shard) != (&state.name, writer, shard)
-            });
+            chain.clear();
         }
-        self.blocks.push(Block {
+        chain.push(Block {
             state: state.clone(),
             kind,
-            writer,
-            shard,
             payload,
         });
     }
@@ -167,7 +164,7 @@ impl<O: OperatorCore> Harness<O> {
                 out: Output::new(Box::new(self.out.clone())),
             });
         }
-        self.blocks.blocks.clear();
+        self.blocks.chains.clear();
     }
 
     /// The watermark rises, and what came due fires.
@@ -257,7 +254,7 @@ impl<O: OperatorCore> Harness<O> {
 
     /// Passes a barrier: the changes since the last one are snapshotted.
     pub fn snapshot(&mut self) {
-        let full = self.blocks.blocks.is_empty();
+        let full = self.blocks.chains.is_empty();
         self.checkpoint += 1;
         for (writer, instance) in self.instances.iter_mut().enumerate() {
             self.blocks.writer = writer;
@@ -292,18 +289,17 @@ impl Blocks {
         operator.states(&mut |state| {
             state.assign(groups, worker);
             let name = state.descriptor().name.clone();
-            for block in self.blocks.iter().filter(|block| block.state.name == name) {
-                let restored = state.restore(BlockView {
-                    state: &block.state,
-                    kind: block.kind,
-                    shard: if block.kind == BlockKind::Blob {
-                        block.writer as u32
-                    } else {
-                        block.shard
-                    },
-                    payload: &block.payload,
-                });
-                restored.expect("what was snapshotted is restored");
+            let chains = self.chains.range((name.clone(), 0, 0)..);
+            for ((_, shard, _), chain) in chains.take_while(|((of, ..), _)| *of == name) {
+                for block in chain {
+                    let restored = state.restore(BlockView {
+                        state: &block.state,
+                        kind: block.kind,
+                        shard: *shard, // of a blob: its writer
+                        payload: &block.payload,
+                    });
+                    restored.expect("what was snapshotted is restored");
+                }
             }
         });
     }
@@ -311,7 +307,11 @@ impl Blocks {
 
 impl<O: OperatorCore> Instance<O> {
     fn fire(&mut self) -> UserResult {
-        while self.operator.on_watermark(&mut self.context, &mut self.out)? == Work::More {}
+        while self
+            .operator
+            .on_watermark(&mut self.context, &mut self.out)?
+            == Work::More
+        {}
         Ok(())
     }
 
@@ -382,13 +382,11 @@ impl<O: Operator> Instance<O> {
 
 impl<O: Operator> Harness<O> {
     /// Records without a key arrive together on one worker.
-    pub fn batch_on(
-        &mut self,
-        worker: usize,
-        batch: impl IntoIterator<Item = (EventTime, O::In)>,
-    ) {
+    pub fn batch_on(&mut self, worker: usize, batch: impl IntoIterator<Item = (EventTime, O::In)>) {
         let records = batch.into_iter();
-        let records = records.map(|(time, value)| Record::new(time, value)).collect();
+        let records = records
+            .map(|(time, value)| Record::new(time, value))
+            .collect();
         let taken = self.instances[worker].take(records);
         taken.expect("the operator takes records");
     }

@@ -8,6 +8,7 @@ use millstream_benches::common::options::Options;
 use millstream_benches::common::report::Report;
 use millstream_benches::common::text::text_file;
 use millstream_benches::common::throughput::ThroughputRun;
+use millstream_benches::product;
 use millstream_benches::twins::bare;
 use millstream_benches::twins::timely_wordcount::{self, WordCountCase};
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ type WordCount = Contender<WordCountCase, ThroughputRun>;
 fn updates_contenders(workers: usize) -> Vec<WordCount> {
     let mut contenders = vec![
         Contender::new("twin", timely_wordcount::updates),
-        // The product: `Contender::new("millstream", product::word_updates)`.
+        Contender::new("millstream", product::word_updates),
     ];
     if workers == 1 {
         contenders.push(Contender::new("bare", bare::word_updates));
@@ -30,7 +31,7 @@ fn updates_contenders(workers: usize) -> Vec<WordCount> {
 fn totals_contenders(workers: usize) -> Vec<WordCount> {
     let mut contenders = vec![
         Contender::new("twin", timely_wordcount::totals),
-        // The product: `Contender::new("millstream", product::word_totals)`.
+        Contender::new("millstream", product::word_totals),
     ];
     if workers == 1 {
         contenders.push(Contender::new("bare", bare::word_totals));

@@ -8,6 +8,7 @@ pub mod latency;
 pub mod load;
 pub mod machine;
 pub mod options;
+pub mod process;
 pub mod report;
 pub mod text;
 pub mod throughput;

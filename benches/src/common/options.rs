@@ -14,6 +14,8 @@ pub struct Options {
     pub only: Option<String>,
     /// How often each contender runs; the figure is the median.
     pub repeats: usize,
+    /// How long the benches last that watch a job for a while.
+    pub seconds: Option<u64>,
 }
 
 impl Options {
@@ -27,6 +29,7 @@ impl Options {
             out: matches.get_one::<PathBuf>("out").cloned(),
             only: matches.get_one::<String>("only").cloned(),
             repeats: repeats.unwrap_or(if quick { 1 } else { 3 }),
+            seconds: matches.get_one::<u64>("seconds").copied(),
         }
     }
 
@@ -65,6 +68,13 @@ fn command(bench: &'static str) -> Command {
                 .value_name("N")
                 .value_parser(value_parser!(usize))
                 .help("Runs per contender; the figure is the median"),
+        )
+        .arg(
+            Arg::new("seconds")
+                .long("seconds")
+                .value_name("N")
+                .value_parser(value_parser!(u64))
+                .help("How long a bench lasts that watches a job for a while (memory, idle)"),
         )
         // `cargo bench` passes it.
         .arg(

@@ -103,6 +103,27 @@ impl Report {
         Ok(())
     }
 
+    /// Reports figures that have no table of their own: one line for people, one for programs.
+    ///
+    /// # Errors
+    /// When the result file cannot be written.
+    pub fn figures(
+        &mut self,
+        case: &str,
+        contender: &str,
+        number: usize,
+        figures: Value,
+    ) -> std::io::Result<()> {
+        println!("{case:<22} {contender:<12} {}", listed(&figures));
+        self.write_run(case, contender, number, figures)
+    }
+
+    /// Takes note of a figure that is not as it must be: the process will fail.
+    pub fn fail(&mut self, what: &str) {
+        println!("FAILED: {what}");
+        self.agreed = false;
+    }
+
     /// Failure when two contenders gave different answers.
     pub fn finish(self) -> ExitCode {
         if self.agreed {
@@ -147,6 +168,15 @@ impl Report {
             None => Ok(()),
         }
     }
+}
+
+/// `name value` pairs in a row.
+fn listed(figures: &Value) -> String {
+    let Value::Object(figures) = figures else {
+        return figures.to_string();
+    };
+    let pairs = figures.iter().map(|(name, value)| format!("{name} {value}"));
+    pairs.collect::<Vec<_>>().join("  ")
 }
 
 /// Prints the head of a latency table.

@@ -31,7 +31,7 @@ pub fn text_file(megabytes: u64) -> io::Result<PathBuf> {
 }
 
 /// `target/bench-data` of the workspace, from this package or from `benches/rivals`.
-fn data_folder() -> PathBuf {
+pub fn data_folder() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let workspace = package
         .ancestors()

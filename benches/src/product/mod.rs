@@ -1,10 +1,17 @@
 //! Millstream itself, through its public API.
 
+pub mod chain;
+pub mod checkpoint;
+pub mod idle;
 mod latency;
+mod load;
+pub mod memory;
 mod windows;
+mod wordcount;
 
 pub use latency::latency;
 pub use windows::windows;
+pub use wordcount::{word_totals, word_updates};
 
 use millstream_runtime::Result;
 use millstream_runtime::record::{Data, Record};

@@ -90,7 +90,8 @@ impl<K: Key, A: Data, B: Data> ConnectedStreams<K, A, B> {
         name: &str,
         make: impl Fn(&mut States<'_, K>) -> F + Send + Sync + 'static,
     ) -> Stream<F::Out> {
-        self.process_with_sides(name, (), move |states, ()| make(states)).0
+        self.process_with_sides(name, (), move |states, ()| make(states))
+            .0
     }
 
     /// [`process`](Self::process) with side outputs: `make` is also handed an open side output

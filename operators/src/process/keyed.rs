@@ -9,7 +9,7 @@ use super::sides::SideTags;
 use super::states::States;
 use crate::keyed::KeyedStream;
 use crate::stream::Stream;
-use millstream_runtime::driver::SideMaker;
+use millstream_runtime::driver::{Position, SideMaker};
 use millstream_runtime::error::BoxError;
 use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
@@ -92,7 +92,8 @@ impl<K: Key, V: Data> KeyedStream<K, V> {
         name: &str,
         make: impl Fn(&mut States<'_, K>) -> F + Send + Sync + 'static,
     ) -> Stream<F::Out> {
-        self.process_with_sides(name, (), move |states, ()| make(states)).0
+        self.process_with_sides(name, (), move |states, ()| make(states))
+            .0
     }
 
     /// [`process`](Self::process) with side outputs: `make` is also handed an open side output
@@ -140,6 +141,9 @@ impl<K: Key, V: Data> KeyedStream<K, V> {
         (Stream::new(builder.clone(), port), sides)
     }
 }
+
+/// How many keys' state is brought into the cache at once.
+const LOOKUPS: usize = 64;
 
 /// The keyed state of a function, and when its timers fire.
 pub(super) struct Engine<K> {
@@ -191,7 +195,10 @@ impl<K: Key> Engine<K> {
         mut on_timer: impl FnMut(Timer, &mut KeyedContext<'_, K, U>) -> UserResult,
     ) -> Result<Work, BoxError> {
         let (watermark, now_ms) = (context.watermark, context.now_ms);
-        for _ in 0..WORK_LIMIT {
+        for number in 0..WORK_LIMIT {
+            if number % LOOKUPS == 0 && self.backend.event_timer_due(watermark) {
+                self.backend.warm_event_timers(LOOKUPS);
+            }
             let Some(timer) = self.backend.next_event_timer(watermark, now_ms) else {
                 let domain = TimeDomain::Event;
                 return Ok(self.backend.sweep(domain, watermark, now_ms, WORK_LIMIT));
@@ -294,6 +301,30 @@ impl<F: KeyedProcess> Operator for KeyedOperator<F> {
         let (key, value) = record.value;
         let mut ctx = self.engine.record(record.time, key, context, out);
         self.function.on_record(value, &mut ctx)
+    }
+
+    fn on_batch(
+        &mut self,
+        records: Vec<Record<Self::In>>,
+        context: &mut OperatorContext,
+        out: &mut Output<F::Out>,
+        at: &Position<'_>,
+    ) -> UserResult {
+        let mut records = records.into_iter();
+        let mut index = 0;
+        while !records.as_slice().is_empty() {
+            let next = &records.as_slice()[..records.len().min(LOOKUPS)];
+            let count = next.len();
+            self.engine
+                .backend
+                .warm(next.iter().map(|record| &record.value.0));
+            for record in records.by_ref().take(count) {
+                at.set(index);
+                index += 1;
+                self.on_record(record, context, out)?;
+            }
+        }
+        Ok(())
     }
 
     fn on_batch_end(

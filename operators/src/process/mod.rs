@@ -8,7 +8,7 @@
 //! use millstream_runtime::operator::UserResult;
 //! use millstream_runtime::state::ValueState;
 //!
-//! /// Puts out a key that had no record for a minute.
+//! /// Puts out a key each time that it had no record for a minute.
 //! struct Silence {
 //!     last: ValueState<i64>,
 //! }
@@ -22,6 +22,10 @@
 //!         let time = ctx.time();
 //!         if let Some(before) = ctx.value(self.last).get().copied() {
 //!             ctx.delete_event_timer(before + 60_000);
+//!             // This record may come before the watermark has let the timer fire.
+//!             if before + 60_000 < time {
+//!                 ctx.emit_at(before + 60_000, ctx.key().clone());
+//!             }
 //!         }
 //!         ctx.value(self.last).set(time);
 //!         ctx.register_event_timer(time + 60_000);

@@ -4,9 +4,7 @@ use super::context::ProcessContext;
 use super::sides::SideTags;
 use crate::stream::Stream;
 use millstream_runtime::driver::SideMaker;
-use millstream_runtime::operator::{
-    Operator, OperatorContext, OperatorCore, Output, UserResult,
-};
+use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, UserResult};
 use millstream_runtime::record::{Data, Record};
 use std::marker::PhantomData;
 

@@ -96,11 +96,11 @@ impl<K: Key, V, G: Aggregator<V>> AggregatingAccess<'_, K, V, G> {
             aggregator.add(&mut accumulator, value);
             accumulator
         };
-        self.backend.access(self.state.0).upsert(
-            value,
-            first,
-            |accumulator, value, aggregator| aggregator.add(accumulator, value),
-        );
+        self.backend
+            .access(self.state.0)
+            .upsert(value, first, |accumulator, value, aggregator| {
+                aggregator.add(accumulator, value)
+            });
     }
 
     /// The result of all that was added, if anything was.

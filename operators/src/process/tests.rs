@@ -46,7 +46,10 @@ fn side_outputs_have_their_own_type_and_time() {
     });
     harness.batch([(1, (7, 5)), (2, (7, 6)), (3, (7, 2)), (4, (8, 2))]);
     assert_eq!(harness.take_values(), [5, 6, 2]);
-    let expected = [Record::new(3, "7: 2".to_string()), Record::new(99, "again".into())];
+    let expected = [
+        Record::new(3, "7: 2".to_string()),
+        Record::new(99, "again".into()),
+    ];
     assert_eq!(fallen.take(), expected);
 }
 
@@ -101,7 +104,10 @@ fn two_inputs_share_the_state_of_a_key() {
     let mut pairs = harness.take_values();
     pairs.sort();
     let expected = [(20, "two"), (21, "two"), (30, "three")];
-    assert_eq!(pairs, expected.map(|(left, right)| (left, right.to_string())));
+    assert_eq!(
+        pairs,
+        expected.map(|(left, right)| (left, right.to_string()))
+    );
 }
 
 /// A value whose type has changed between two versions of a job.

@@ -1,6 +1,6 @@
 //! From the job graph to a timely dataflow on one worker.
 
-use super::context::WorkerContext;
+use super::context::{Doing, WorkerContext};
 use super::control;
 use super::inlet::Inlet;
 use super::port::{Changes, OpenPort, Receiver, Route, take_stream};
@@ -74,10 +74,14 @@ pub(crate) fn compile<'s>(
             continue;
         }
         let site = Site::new(&mut compiler, id);
-        match &node.build {
-            Build::Step(step) => step.build(site)?,
-            Build::Operator(operator) => operator.build(site)?,
-        }
+        worker.running.node.set(id);
+        worker.running.during(Doing::Start, || {
+            match &node.build {
+                Build::Step(step) => step.build(site),
+                Build::Operator(operator) => operator.build(site),
+            }
+            .map_err(|error| error.within(worker.instance(id)))
+        })?;
     }
     let ends = std::mem::take(&mut compiler.ends);
     let ends = ends
@@ -121,7 +125,8 @@ impl<'s> Compiler<'s> {
 /// The place where one operator is built.
 pub struct Site<'a, 's> {
     compiler: &'a mut Compiler<'s>,
-    builder: OperatorBuilder<'s, Time>,
+    /// None once the operator is installed.
+    builder: Option<OperatorBuilder<'s, Time>>,
     pub(crate) node: NodeId,
     pub(crate) worker: Rc<WorkerContext>,
     produced: Vec<Changes>,
@@ -131,12 +136,21 @@ impl<'a, 's> Site<'a, 's> {
     fn new(compiler: &'a mut Compiler<'s>, node: NodeId) -> Self {
         let name = compiler.graph.nodes()[node].name.clone();
         Site {
-            builder: OperatorBuilder::new(name, compiler.scope),
+            builder: Some(OperatorBuilder::new(name, compiler.scope)),
             worker: compiler.worker.clone(),
             node,
             compiler,
             produced: Vec::new(),
         }
+    }
+
+    fn builder(&mut self) -> &mut OperatorBuilder<'s, Time> {
+        self.builder.as_mut().expect("an operator is installed last")
+    }
+
+    fn address(&self) -> Rc<[usize]> {
+        let builder = self.builder.as_ref();
+        builder.expect("an operator is installed last").operator_info().address
     }
 
     pub(crate) fn route_context(&self) -> super::step::RouteContext {
@@ -150,7 +164,7 @@ impl<'a, 's> Site<'a, 's> {
     pub(crate) fn receiver<T: Data>(&mut self, index: usize, route: Route<T>) -> Receiver<T> {
         let from = self.compiler.graph.nodes()[self.node].inputs[index].from;
         let stream = self.compiler.stream::<T>(from);
-        Receiver::connect(&mut self.builder, stream, route)
+        Receiver::connect(self.builder(), stream, route)
     }
 
     pub(crate) fn input<T: Data>(&mut self, index: usize, route: Route<T>) -> Inlet<T> {
@@ -175,7 +189,7 @@ impl<'a, 's> Site<'a, 's> {
         let nodes = self.compiler.graph.nodes();
         let open = nodes[last.node].ports[last.port]
             .open
-            .open(&mut self.builder, connected);
+            .open(self.builder(), connected);
         let open = open
             .downcast::<OpenPort>()
             .expect("ports are opened by this crate");
@@ -219,13 +233,13 @@ impl<'a, 's> Site<'a, 's> {
     }
 
     pub(crate) fn path(&self) -> Vec<usize> {
-        self.builder.operator_info().address.to_vec()
+        self.address().to_vec()
     }
 
     pub(crate) fn activator(&self) -> Activator {
         self.compiler
             .scope
-            .activator_for(self.builder.operator_info().address)
+            .activator_for(self.address())
     }
 
     pub(crate) fn waker(&self) -> crate::source::Waker {
@@ -234,12 +248,13 @@ impl<'a, 's> Site<'a, 's> {
 
     /// Installs the operator's turn. An error ends the job; the operator is not run again.
     pub(crate) fn run(
-        self,
+        mut self,
         mut turn: impl FnMut(&mut SharedProgress<Time>) -> Result<()> + 'static,
     ) {
-        let worker = self.worker;
+        let worker = self.worker.clone();
         let mut failed = false;
-        self.builder.build(move |progress| {
+        let builder = self.builder.take().expect("an operator is installed once");
+        builder.build(move |progress| {
             if failed || worker.halted.get() {
                 return false;
             }
@@ -249,6 +264,18 @@ impl<'a, 's> Site<'a, 's> {
             }
             false
         });
+    }
+}
+
+/// Timely panics when a place it has given is left empty, and that would hide the error for which it
+/// was: an operator that cannot be built becomes one that does nothing.
+impl Drop for Site<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(builder) = self.builder.take()
+            && !std::thread::panicking()
+        {
+            builder.build(|_| false);
+        }
     }
 }
 

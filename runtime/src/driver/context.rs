@@ -14,9 +14,10 @@ use crate::metrics::Registry;
 use crate::operator::OperatorContext;
 use crate::source::Waker;
 use crate::state::{BlockSink, StateDescriptor};
-use crate::time::{CheckpointId, Epoch};
+use crate::time::{CheckpointId, Epoch, Watermark};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use timely::scheduling::activate::Activator;
@@ -27,6 +28,46 @@ use timely::scheduling::activate::Activator;
 pub(crate) struct Running {
     pub node: Cell<NodeId>,
     pub record: Cell<u64>,
+    pub doing: Cell<Doing>,
+}
+
+impl Running {
+    /// Runs `work` while a panic in it is reported as of `doing`. After an error, too, it stays.
+    pub fn during<T, E>(
+        &self,
+        doing: Doing,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let before = self.doing.replace(doing);
+        let done = work()?;
+        self.doing.set(before);
+        Ok(done)
+    }
+}
+
+/// What an operator is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// The record that [`Running::record`] counts.
+    #[default]
+    Record,
+    /// One of these records; which one only the user's code knows.
+    Batch { from: u64, to: u64 },
+    /// What came due when time rose to this watermark.
+    Time(Watermark),
+    /// Its start: it is made, restored and opened.
+    Start,
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.doing.get() {
+            Doing::Record => write!(f, "at record {}", self.record.get()),
+            Doing::Batch { from, to } => write!(f, "in the batch of records {from}..{to}"),
+            Doing::Time(watermark) => write!(f, "when time came to {watermark}"),
+            Doing::Start => f.write_str("when it was started"),
+        }
+    }
 }
 
 /// A new split for a source instance, the word that the first ones are all there, or that there will be
@@ -120,8 +161,12 @@ impl WorkerContext {
 
     /// Ends the job with an error of the operator `node`.
     pub fn fail(&self, node: NodeId, error: Error) {
-        let what = format!("operator \"{}\" on worker {}", self.names[node], self.worker);
-        self.control.fail(error.within(what));
+        self.control.fail(error.within(self.instance(node)));
+    }
+
+    /// What messages call the instance of an operator on this worker.
+    pub fn instance(&self, node: NodeId) -> String {
+        format!("operator \"{}\" on worker {}", self.names[node], self.worker)
     }
 
     pub fn operator_context(&self, node: NodeId) -> OperatorContext {

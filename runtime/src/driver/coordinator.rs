@@ -429,6 +429,9 @@ impl Coordinator {
             metrics.last_bytes.set(bytes);
             tracing::debug!(checkpoint = pending.checkpoint, bytes, ?duration, "checkpoint complete");
         }
+        if pending.purpose == Purpose::Savepoint {
+            self.worker.control.note_savepoint(pending.checkpoint, Ok(()));
+        }
         self.controls.push(Control::Complete(pending.checkpoint));
         self.committed.clear();
         self.phase = Phase::Commit;
@@ -441,7 +444,11 @@ impl Coordinator {
             return;
         };
         self.worker.registry.checkpoints.failed.add(1);
-        self.worker.control.note_checkpoint_failure(pending.checkpoint, failure);
+        let control = &self.worker.control;
+        match pending.purpose {
+            Purpose::Savepoint => control.note_savepoint(pending.checkpoint, Err(failure)),
+            _ => control.note_checkpoint(),
+        }
         tracing::error!(
             checkpoint = pending.checkpoint,
             failure,

@@ -1,6 +1,7 @@
 //! Binds an [`Operator`] to timely.
 
 use super::compile::{SideMaker, Site};
+use super::context::Doing;
 use super::inlet::Inlet;
 use super::port::{Changes, Route};
 use super::step::Position;
@@ -103,9 +104,15 @@ impl<O: Operator> OneInput<O> {
                 let record = running.record.get();
                 Error::new(ErrorKind::UserFunction, format!("record {record}")).with_source(source)
             })?;
-        let work = station
-            .operator
-            .on_batch_end(&mut station.context, &mut station.out);
+        let whole = Doing::Batch {
+            from: before,
+            to: before + count,
+        };
+        let work = running.during(whole, || {
+            station
+                .operator
+                .on_batch_end(&mut station.context, &mut station.out)
+        });
         station.context.metrics.records_in.add(count);
         station.end_batch(work)
     }

@@ -2,7 +2,7 @@
 //! complete.
 
 use super::compile::{OperatorFactory, Site};
-use super::context::{PartSink, WorkerContext};
+use super::context::{Doing, PartSink, WorkerContext};
 use super::control::Report;
 use super::gate::Gate;
 use super::inlet::Inlet;
@@ -196,7 +196,11 @@ impl<T: crate::record::Data> SinkDriver<T> {
         loop {
             if !self.pending.is_empty() {
                 let before = self.pending.len();
-                let written = self.writer.write(&mut self.pending)?;
+                let from = self.metrics.records_in.get();
+                let to = from + before as u64;
+                let written = self.worker.running.during(Doing::Batch { from, to }, || {
+                    self.writer.write(&mut self.pending)
+                })?;
                 self.metrics
                     .records_in
                     .add((before - self.pending.len()) as u64);

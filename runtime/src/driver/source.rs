@@ -1,7 +1,7 @@
 //! Binds a [`Source`] to timely: reading, watermarks per split, idleness, flow control, barriers.
 
 use super::compile::{OperatorFactory, Site};
-use super::context::{Assignment, PartSink, WorkerContext};
+use super::context::{Assignment, Doing, PartSink, WorkerContext};
 use super::control::Report;
 use super::port::Changes;
 use super::station::{Held, TURN, publish, restore_state};
@@ -377,6 +377,10 @@ impl<S: Source> SourceDriver<S> {
                 if self.splits.is_empty() || left == 0 {
                     break;
                 }
+                if self.is_throttled() {
+                    more = true; // the limit holds for all splits together
+                    break;
+                }
                 self.next_split %= self.splits.len();
                 let (status, count) = self.poll(self.next_split, left.min(BATCH_RECORDS))?;
                 left -= count.min(left);
@@ -407,6 +411,7 @@ impl<S: Source> SourceDriver<S> {
         if split.paused || split.wait_until_ns.is_some_and(|until| until > now_ns) {
             return Ok((None, 0));
         }
+        let running = &self.worker.running;
         let mut batch = Batch::default();
         let status = split.reader.poll(&mut batch, max).map_err(|error| {
             error.within(format!("split {}", split.state.id))
@@ -425,7 +430,11 @@ impl<S: Source> SourceDriver<S> {
             let now_ms = now_ns.div_euclid(1_000_000);
             split.last_record_ms = now_ms;
             if let Some(assigner) = &mut split.assigner {
+                let from = self.metrics.records_in.get();
+                let to = from + count as u64;
+                let before = running.doing.replace(Doing::Batch { from, to });
                 assigner.assign(&mut batch.records, now_ms);
+                running.doing.set(before);
                 split.watermark = split.watermark.max(assigner.watermark());
             }
             self.metrics.records_in.add(count as u64);
@@ -447,6 +456,7 @@ impl<S: Source> SourceDriver<S> {
 
     fn finish_split(&mut self, index: usize) {
         let split = self.splits.swap_remove(index);
+        split.metrics.watermark.set(split.watermark);
         split.metrics.finished.store(true, Ordering::Relaxed);
         let mut state = split.state;
         state.position = Some(split.reader.position());
@@ -589,7 +599,10 @@ impl<S: Source> SourceDriver<S> {
         if let Some(own) = own {
             self.shared.watermark.set(own);
         }
-        match own.or_else(|| self.others_watermark()) {
+        let watermark = own
+            .or_else(|| self.others_watermark())
+            .or_else(|| self.resting_watermark());
+        match watermark {
             Some(watermark) => self.raise_watermark(watermark, progress),
             None => Ok(()),
         }
@@ -605,6 +618,22 @@ impl<S: Source> SourceDriver<S> {
                 && !source.finished.load(Ordering::Relaxed)
         });
         others.map(|(_, _, source)| source.watermark.get()).min()
+    }
+
+    /// When no split of any instance is active: how far the furthest one has come, as in Flink. What came
+    /// before is then not left waiting for a record that may never come.
+    fn resting_watermark(&self) -> Option<Watermark> {
+        let sources = self.worker.registry.sources();
+        let of_this = sources.iter().filter(|(node, _, _)| *node == self.node);
+        let mut furthest = None;
+        for (_, _, source) in of_this {
+            if !source.idle.load(Ordering::Relaxed) && !source.finished.load(Ordering::Relaxed) {
+                return None;
+            }
+            let splits = source.splits();
+            furthest = furthest.max(splits.iter().map(|split| split.watermark.get()).max());
+        }
+        furthest
     }
 
     fn raise_watermark(

@@ -1,7 +1,7 @@
 //! What every operator with state or time goes through, whatever its inputs: firing, barriers,
 //! snapshots in slices, and the one capability it holds.
 
-use super::context::{PartSink, WorkerContext};
+use super::context::{Doing, PartSink, WorkerContext};
 use super::gate::{Admission, Gate, Target};
 use super::port::Changes;
 use crate::clock::Stopwatch;
@@ -210,13 +210,17 @@ impl<O: OperatorCore> Station<O> {
             &mut Output<O::Out>,
         ) -> std::result::Result<Work, BoxError>,
     ) -> Result<Work> {
-        self.worker.running.node.set(self.node);
-        fire(&mut self.operator, &mut self.context, &mut self.out).map_err(|source| {
-            Error::new(
-                ErrorKind::UserFunction,
-                format!("when time came to {}", self.context.watermark),
-            )
-            .with_source(source)
+        let running = &self.worker.running;
+        running.node.set(self.node);
+        let watermark = self.context.watermark;
+        running.during(Doing::Time(watermark), || {
+            fire(&mut self.operator, &mut self.context, &mut self.out).map_err(|source| {
+                Error::new(
+                    ErrorKind::UserFunction,
+                    format!("when time came to {watermark}"),
+                )
+                .with_source(source)
+            })
         })
     }
 
@@ -340,7 +344,7 @@ pub(crate) fn restore<O: OperatorCore>(
             result = restore_state(state, node, worker);
         }
     });
-    result.map_err(|error| error.within(format!("operator \"{}\"", worker.names[node])))
+    result
 }
 
 pub(crate) fn restore_state(

@@ -2,7 +2,7 @@
 //! together, an operator of their own that passes timestamps through and holds no capability.
 
 use super::compile::Site;
-use super::context::{Running, WorkerContext};
+use super::context::{Doing, Running, WorkerContext};
 use super::port::{Receiver, Route};
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::graph::NodeId;
@@ -183,7 +183,10 @@ struct Chained<B, S> {
 impl<A, B, S: Step<A, B>> Emit<A> for Chained<B, S> {
     fn emit(&mut self, time: Time, records: &mut Vec<Record<A>>) -> Result<()> {
         let base = self.metrics.records_in.get();
-        let host = self.running.node.replace(self.node);
+        let running = &self.running;
+        let host = running.node.replace(self.node);
+        let doing = running.doing.replace(Doing::Record);
+        let record = running.record.get();
         self.metrics.records_in.add(records.len() as u64);
         let at = Position::new(&self.running, base);
         self.step
@@ -203,6 +206,8 @@ impl<A, B, S: Step<A, B>> Emit<A> for Chained<B, S> {
         }
         // Left as it is after an error, which it names.
         self.running.node.set(host);
+        self.running.doing.set(doing);
+        self.running.record.set(record);
         Ok(())
     }
 

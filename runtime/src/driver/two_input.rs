@@ -1,6 +1,7 @@
 //! Binds a [`TwoInputOperator`] to timely.
 
 use super::compile::{SideMaker, Site};
+use super::context::Doing;
 use super::inlet::Inlet;
 use super::port::{Changes, Route};
 use super::station::{Advance, Station, TURN, publish};
@@ -139,9 +140,15 @@ fn process<O: TwoInputOperator, T>(
             Error::new(ErrorKind::UserFunction, format!("record {number}")).with_source(source)
         })?;
     }
-    let work = station
-        .operator
-        .on_batch_end(&mut station.context, &mut station.out);
+    let whole = Doing::Batch {
+        from: before,
+        to: before + count,
+    };
+    let work = station.worker.running.during(whole, || {
+        station
+            .operator
+            .on_batch_end(&mut station.context, &mut station.out)
+    });
     station.context.metrics.records_in.add(count);
     station.end_batch(work)
 }

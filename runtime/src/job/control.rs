@@ -54,6 +54,15 @@ pub(crate) struct JobDescription {
     pub sources: usize,
 }
 
+/// What became of savepoints; periodic checkpoints that fail are no concern of who asked for one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Savepoints {
+    /// The newest complete one; 0: none.
+    pub complete: CheckpointId,
+    /// The last one that failed, and why.
+    pub failed: Option<(CheckpointId, String)>,
+}
+
 #[derive(Default)]
 struct Shared {
     failure: Option<Error>,
@@ -62,7 +71,7 @@ struct Shared {
     board: VecDeque<BoardEntry>,
     coordinator: Option<Waker>,
     threads: Vec<Thread>,
-    last_failed_checkpoint: Option<(CheckpointId, String)>,
+    savepoints: Savepoints,
 }
 
 pub(crate) struct JobControl {
@@ -194,13 +203,22 @@ impl JobControl {
         self.committed.load(Ordering::Acquire)
     }
 
-    pub fn note_checkpoint_failure(&self, checkpoint: CheckpointId, failure: &str) {
-        self.shared().last_failed_checkpoint = Some((checkpoint, failure.to_owned()));
+    pub fn note_savepoint(&self, savepoint: CheckpointId, result: Result<(), &str>) {
+        let savepoints = &mut self.shared().savepoints;
+        match result {
+            Ok(()) => savepoints.complete = savepoint,
+            Err(failure) => savepoints.failed = Some((savepoint, failure.to_owned())),
+        }
         self.changed.notify_all();
     }
 
-    pub fn last_failed_checkpoint(&self) -> Option<(CheckpointId, String)> {
-        self.shared().last_failed_checkpoint.clone()
+    /// A checkpoint was completed or has failed: who waits for one looks again.
+    pub fn note_checkpoint(&self) {
+        self.changed.notify_all();
+    }
+
+    pub fn savepoints(&self) -> Savepoints {
+        self.shared().savepoints.clone()
     }
 
     pub fn set_outcome(&self, outcome: Outcome, checkpoint: CheckpointId) {

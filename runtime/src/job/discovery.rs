@@ -5,10 +5,11 @@ use super::prepare::{Prepared, SourceEnumerator};
 use crate::checkpoint::Restored;
 use crate::config::Trigger;
 use crate::driver::SPLITS_STATE;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::graph::SplitState;
 use crate::state::{Codec, Compact};
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -64,7 +65,7 @@ fn watch(
                     control.wait(left);
                     continue;
                 }
-                match dealer.discover() {
+                match dealer.discover_guarded() {
                     Ok(entries) if entries.is_empty() => {}
                     Ok(entries) => control.post(entries),
                     Err(error) => control.fail(error),
@@ -95,6 +96,20 @@ struct Dealer {
 }
 
 impl Dealer {
+    /// [`discover`](Self::discover) on a thread that nobody waits for: a panic is an error.
+    fn discover_guarded(&mut self) -> Result<Vec<BoardEntry>> {
+        catch_unwind(AssertUnwindSafe(|| self.discover())).unwrap_or_else(|panic| {
+            Err(Error::new(
+                ErrorKind::Source,
+                format!(
+                    "operator \"{}\": panic while it looked for splits: {}",
+                    self.source.name,
+                    panic_text(&*panic)
+                ),
+            ))
+        })
+    }
+
     /// The splits that were not known, each for the next worker in turn.
     fn discover(&mut self) -> Result<Vec<BoardEntry>> {
         let found = self

@@ -131,45 +131,30 @@ impl JobHandle {
                 "a savepoint needs a checkpoint directory",
             ));
         }
-        let before = self.control.committed().max(self.job.first_period - 1);
-        let failed = self.job.registry.checkpoints.failed.get();
+        let before = self.control.savepoints();
         self.control.request(Request::Savepoint);
         loop {
-            if let Some(savepoint) = self.newest_savepoint(before)? {
-                return Ok(savepoint);
+            // The workers are gone before anybody joins them: the control would not say so.
+            let ended = !self.is_running() || self.control.has_failed();
+            let now = self.control.savepoints();
+            if now.complete > before.complete {
+                return Ok(now.complete);
             }
-            let ended = self.control.wait(Duration::from_millis(100));
-            if self.job.registry.checkpoints.failed.get() > failed {
-                let reason = self.control.last_failed_checkpoint();
-                let (checkpoint, failure) = reason.unwrap_or_default();
+            if now.failed.as_ref().map(|f| f.0) > before.failed.as_ref().map(|f| f.0) {
+                let (checkpoint, failure) = now.failed.unwrap_or_default();
                 return Err(Error::new(
                     ErrorKind::Checkpoint,
                     format!("savepoint {checkpoint}: {failure}"),
                 ));
             }
-            if ended || self.control.has_failed() {
+            if ended {
                 return Err(Error::new(
                     ErrorKind::Checkpoint,
                     "the job ended before the savepoint was complete",
                 ));
             }
+            self.control.wait(Duration::from_millis(100));
         }
-    }
-
-    fn newest_savepoint(&self, after: CheckpointId) -> Result<Option<CheckpointId>> {
-        use crate::checkpoint::{CheckpointKind, Manifest};
-        let Some(store) = &self.job.store else {
-            return Ok(None);
-        };
-        for id in Manifest::list(store.as_ref())? {
-            if id <= after {
-                break;
-            }
-            if Manifest::load(store.as_ref(), id)?.kind == CheckpointKind::Savepoint {
-                return Ok(Some(id));
-            }
-        }
-        Ok(None)
     }
 
     /// Whether the job still runs.

@@ -21,7 +21,9 @@ pub(super) fn launch(job: Prepared) -> Result<JobHandle> {
     let started = Stopwatch::start();
     let control = Arc::new(JobControl::new(job.description.clone()));
     let enumerators = job.enumerators()?;
-    let watchers = discovery::start(&job, &control, enumerators)?;
+    let watchers = discovery::start(&job, &control, enumerators)
+        // Those that watch other sources already must not outlive the attempt.
+        .inspect_err(|_| control.set_ended())?;
     let (builders, others) = timely::CommunicationConfig::Process(job.config.workers)
         .try_build()
         .map_err(|error| Error::new(ErrorKind::Internal, error))?;
@@ -41,7 +43,8 @@ fn run(allocator: Allocator, job: &Prepared, control: &Arc<JobControl>) {
     let index = allocator.index();
     let mut context = None;
     let result = catch_unwind(AssertUnwindSafe(|| -> Result<()> {
-        let shared = WorkerContext::new(index, job, control.clone())?;
+        let shared = WorkerContext::new(index, job, control.clone())
+            .map_err(|error| error.within(format!("worker {index}")))?;
         context = Some(shared.clone());
         let mode = if job.config.eager_progress {
             ProgressMode::Eager
@@ -62,7 +65,7 @@ fn run(allocator: Allocator, job: &Prepared, control: &Arc<JobControl>) {
     }));
     match result {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => control.fail(error.within(format!("worker {index}"))),
+        Ok(Err(error)) => control.fail(error),
         Err(panic) => report_panic(index, panic.as_ref(), context.as_deref(), control),
     }
 }
@@ -79,7 +82,7 @@ fn report_panic(
             let running = &context.running;
             let error = Error::new(
                 ErrorKind::UserFunction,
-                format!("panic at record {}: {text}", running.record.get()),
+                format!("panic {running}: {text}"),
             );
             context.fail(running.node.get(), error);
         }

@@ -73,6 +73,8 @@ pub struct KeyedBackend<K> {
     cells: Vec<Box<dyn AnyCell<K>>>,
     event: Timers<K>,
     processing: Timers<K>,
+    hashes: Vec<u64>,
+    warmed: usize,
     /// Event time has come so far for what has expired: a timer in the past sees no older state.
     swept: EventTime,
 }
@@ -100,6 +102,8 @@ impl<K: Key> KeyedBackend<K> {
             cells: Vec::new(),
             event: Timers::new(EVENT_TIMERS),
             processing: Timers::new(PROCESSING_TIMERS),
+            hashes: Vec::new(),
+            warmed: 0,
             swept: NO_TIME,
         }
     }
@@ -162,6 +166,27 @@ impl<K: Key> KeyedBackend<K> {
         self.current.turn += 1;
     }
 
+    /// Brings the state of keys that come next into the cache. Memory is waited for once for all of
+    /// them, instead of some times for each.
+    pub fn warm<'k>(&mut self, keys: impl Iterator<Item = &'k K>) {
+        self.hashes.clear();
+        self.hashes.extend(keys.map(stable_hash));
+        self.warm_hashes();
+    }
+
+    /// The same for the keys of the event-time timers that are next.
+    pub fn warm_event_timers(&mut self, timers: usize) {
+        self.hashes.clear();
+        self.event.next_hashes(timers, &mut self.hashes);
+        self.warm_hashes();
+    }
+
+    fn warm_hashes(&mut self) {
+        let hashes = &self.hashes;
+        let cells: usize = self.cells.iter().map(|cell| cell.warm(hashes)).sum();
+        self.warmed += cells + self.event.warm(hashes) + self.processing.warm(hashes);
+    }
+
     /// The current key.
     ///
     /// # Panics
@@ -184,10 +209,7 @@ impl<K: Key> KeyedBackend<K> {
     /// # Panics
     /// When the id is of another operator.
     #[inline]
-    pub fn access<S: StateData, X: 'static>(
-        &mut self,
-        id: StateId<S, X>,
-    ) -> Access<'_, K, S, X> {
+    pub fn access<S: StateData, X: 'static>(&mut self, id: StateId<S, X>) -> Access<'_, K, S, X> {
         let cell = self.cells.get_mut(id.index as usize);
         let cell = cell.and_then(|cell| cell.any().downcast_mut());
         Access {
@@ -297,6 +319,7 @@ trait AnyCell<K> {
     fn any(&mut self) -> &mut dyn Any;
     fn snapshot(&mut self) -> &mut dyn Snapshot;
     fn open(&mut self, now: Now);
+    fn warm(&self, hashes: &[u64]) -> usize;
     fn next_sweep(&self, domain: TimeDomain) -> Option<EventTime>;
     fn sweep(&mut self, domain: TimeDomain, now: Now, budget: &mut usize) -> Work;
 }
@@ -335,6 +358,10 @@ impl<K: Key, S: StateData, X: 'static> AnyCell<K> for StateCell<K, S, X> {
             self.table.touch(slot).1.refreshed = now;
             expiry.note(slot, now);
         }
+    }
+
+    fn warm(&self, hashes: &[u64]) -> usize {
+        self.table.warm(hashes)
     }
 
     fn next_sweep(&self, domain: TimeDomain) -> Option<EventTime> {

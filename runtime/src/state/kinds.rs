@@ -4,9 +4,9 @@
 //! A list or map of a key is one entry of its table: a change to it writes the whole of it into the next
 //! snapshot. They are meant for up to some hundreds of elements per key; an empty one takes no memory.
 
+use super::StateData;
 use super::keyed::{Access, KeyedBackend, StateId};
 use super::spec::StateSpec;
-use super::StateData;
 use crate::record::Key;
 use std::collections::BTreeMap;
 
@@ -70,10 +70,7 @@ impl<T: StateData> ListState<T> {
 
 impl<M: StateData + Ord, V: StateData> MapState<M, V> {
     /// Declares the state.
-    pub fn declare<K: Key>(
-        backend: &mut KeyedBackend<K>,
-        spec: StateSpec<BTreeMap<M, V>>,
-    ) -> Self {
+    pub fn declare<K: Key>(backend: &mut KeyedBackend<K>, spec: StateSpec<BTreeMap<M, V>>) -> Self {
         MapState(backend.declare(spec, ()))
     }
 
@@ -162,7 +159,10 @@ pub struct ListAccess<'a, K, T> {
 impl<'a, K: Key, T: StateData> ListAccess<'a, K, T> {
     /// The elements, in the order in which they were added.
     pub fn get(self) -> &'a [T] {
-        self.backend.access(self.id).get().map_or(&[], Vec::as_slice)
+        self.backend
+            .access(self.id)
+            .get()
+            .map_or(&[], Vec::as_slice)
     }
 
     /// Adds an element at the end.

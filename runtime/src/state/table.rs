@@ -59,6 +59,9 @@ struct Entry<K, S> {
     state: S,
 }
 
+/// A table of fewer keys is in the cache anyway.
+const WORTH_WARMING: usize = 4096;
+
 /// A flag in [`Entry::encoded`].
 const PERSISTED: u32 = 1 << 31;
 
@@ -263,6 +266,24 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         self.locate(key, hash)
     }
 
+    /// Brings the entries with these hashes into the cache, all at once: lookups one after the other
+    /// would each wait for memory. Returns a number that means nothing, so that it is not optimised away.
+    pub(super) fn warm(&self, hashes: &[u64]) -> usize {
+        if self.len < WORTH_WARMING {
+            return 0;
+        }
+        let touched = hashes.iter().filter(|hash| {
+            let shard = &self.shards[self.shard_at(**hash) as usize];
+            let hash = **hash as u32;
+            let index = shard.index.find(probe_hash(hash), |index| index.hash == hash);
+            index.is_some_and(|index| {
+                let cell = &shard.cells[index.at as usize];
+                matches!(cell, Cell::Used(entry) if entry.changed == self.period)
+            })
+        });
+        touched.count()
+    }
+
     /// Adds a key that is not there, whose [`hash`](Self::hash) is known.
     pub fn insert_vacant(&mut self, key: K, hash: u64, state: S) -> Slot {
         debug_assert!(self.locate(&key, hash).is_none(), "the key is not there");
@@ -465,7 +486,10 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         };
         let (&what, rest) = bytes.split_first().ok_or_else(damaged)?;
         *bytes = rest;
-        let key: K = Compact.decode(take_slice(bytes).ok_or_else(damaged)?)?;
+        let of_state = |error: Error| error.within(format!("state \"{}\"", block.state.name));
+        let key: K = Compact
+            .decode(take_slice(bytes).ok_or_else(damaged)?)
+            .map_err(|error: Error| of_state(error.within("a key")))?;
         let value = if what == 1 {
             Some(take_slice(bytes).ok_or_else(damaged)?)
         } else {
@@ -491,7 +515,7 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         // Restored entries count as changed, so that the first snapshot after a restore is whole.
         match value {
             Some(value) => {
-                let state = self.decode_state(block.state, value)?;
+                let state = self.decode_state(block.state, value).map_err(of_state)?;
                 self.insert(key, state);
             }
             None => {

@@ -10,7 +10,7 @@ use super::{KeyedTable, Slot, Snapshot};
 use crate::record::Key;
 use crate::time::EventTime;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Which of the two clocks a time is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,40 +35,52 @@ pub struct Timer {
 struct Times {
     /// The earliest.
     first: EventTime,
-    /// The others, the latest first.
-    rest: Vec<EventTime>,
+    /// The others, rising, if there are any: one word in the entries of all the keys that have none.
+    #[allow(clippy::box_collection)]
+    rest: Option<Box<VecDeque<EventTime>>>,
 }
 
 impl Times {
-    fn place(&self, time: EventTime) -> Result<usize, usize> {
-        self.rest.binary_search_by(|other| time.cmp(other))
+    fn only(first: EventTime) -> Self {
+        Times { first, rest: None }
     }
 
     fn contains(&self, time: EventTime) -> bool {
-        self.first == time || self.place(time).is_ok()
+        let among = |rest: &VecDeque<_>| {
+            // Times mostly rise.
+            rest.back().is_some_and(|last| time <= *last) && rest.binary_search(&time).is_ok()
+        };
+        self.first == time || self.rest.as_ref().is_some_and(|rest| among(rest))
     }
 
     /// Adds a time that is not there.
     fn add(&mut self, time: EventTime) {
+        let rest = self.rest.get_or_insert_default();
         if time < self.first {
-            self.rest.push(self.first);
+            rest.push_front(self.first);
             self.first = time;
-        } else if let Err(at) = self.place(time) {
-            self.rest.insert(at, time);
+        } else if rest.back().is_none_or(|last| *last < time) {
+            rest.push_back(time);
+        } else if let Err(at) = rest.binary_search(&time) {
+            rest.insert(at, time);
         }
     }
 
     /// Removes a time that is there and not the only one.
     fn remove(&mut self, time: EventTime) {
+        let rest = self.rest.as_mut().expect("it is not the only time");
         if self.first == time {
-            self.first = self.rest.pop().expect("it is not the only time");
-        } else if let Ok(at) = self.place(time) {
-            self.rest.remove(at);
+            self.first = rest.pop_front().expect("it is not the only time");
+        } else if let Ok(at) = rest.binary_search(&time) {
+            rest.remove(at);
+        }
+        if rest.is_empty() {
+            self.rest = None;
         }
     }
 
     fn iter(&self) -> impl Iterator<Item = EventTime> {
-        std::iter::once(self.first).chain(self.rest.iter().copied())
+        std::iter::once(self.first).chain(self.rest.iter().flat_map(|rest| rest.iter().copied()))
     }
 }
 
@@ -104,10 +116,7 @@ impl<K: Key> Timers<K> {
                 slot
             }
             None => {
-                let times = Times {
-                    first: time,
-                    rest: Vec::new(),
-                };
+                let times = Times::only(time);
                 self.table.insert_vacant(key.clone(), hash, times)
             }
         };
@@ -133,6 +142,17 @@ impl<K: Key> Timers<K> {
         self.calendar.first().map(|(time, _)| *time)
     }
 
+    /// The hashes of the keys whose timers are next.
+    pub fn next_hashes(&self, timers: usize, hashes: &mut Vec<u64>) {
+        let next = self.calendar.iter().take(timers);
+        hashes.extend(next.map(|(_, slot)| KeyedTable::<K, Times>::hash(self.table.at(*slot).0)));
+    }
+
+    /// Brings keys into the cache.
+    pub fn warm(&self, hashes: &[u64]) -> usize {
+        self.table.warm(hashes)
+    }
+
     /// Takes out the earliest timer; returns its key and time.
     pub fn pop(&mut self) -> Option<(K, EventTime)> {
         let (time, slot) = self.calendar.pop_first()?;
@@ -141,7 +161,7 @@ impl<K: Key> Timers<K> {
 
     /// Takes a time out of a key's; returns the key.
     fn take(&mut self, slot: Slot, time: EventTime) -> K {
-        if self.table.at(slot).1.rest.is_empty() {
+        if self.table.at(slot).1.rest.is_none() {
             return self.table.remove_at(slot).0;
         }
         let (key, times) = self.table.touch(slot);

@@ -61,7 +61,11 @@ fn an_event_timer_fires_when_the_watermark_is_above_it() {
 #[test]
 fn a_timer_fires_once_however_often_it_was_registered() {
     let mut harness = alarm();
-    harness.batch([(0, (1, Event(10))), (0, (1, Event(10))), (0, (2, Event(10)))]);
+    harness.batch([
+        (0, (1, Event(10))),
+        (0, (1, Event(10))),
+        (0, (2, Event(10))),
+    ]);
     harness.record(0, (1, Processing(10)));
     harness.restart();
     harness.record(0, (1, Event(10)));
@@ -90,7 +94,11 @@ fn timers_fire_in_order_of_time() {
 #[test]
 fn a_deleted_timer_does_not_fire() {
     let mut harness = alarm();
-    harness.batch([(0, (1, Event(10))), (0, (1, Event(20))), (0, (1, Processing(5)))]);
+    harness.batch([
+        (0, (1, Event(10))),
+        (0, (1, Event(20))),
+        (0, (1, Processing(5))),
+    ]);
     harness.batch([(0, (1, DeleteEvent(10))), (0, (2, DeleteEvent(20)))]);
     harness.record(0, (1, DeleteProcessing(5)));
     assert_eq!(harness.next_processing_time(), None);
@@ -105,8 +113,15 @@ fn a_deleted_timer_does_not_fire() {
 fn a_timer_in_the_past_fires_at_once() {
     let mut harness = alarm();
     harness.watermark(100);
-    harness.batch([(100, (1, Event(99))), (100, (1, Event(100))), (100, (1, Event(3)))]);
-    assert_eq!(harness.take_values(), [(1, Of::Event, 3), (1, Of::Event, 99)]);
+    harness.batch([
+        (100, (1, Event(99))),
+        (100, (1, Event(100))),
+        (100, (1, Event(3))),
+    ]);
+    assert_eq!(
+        harness.take_values(),
+        [(1, Of::Event, 3), (1, Of::Event, 99)]
+    );
     harness.processing_time(50);
     harness.record(100, (1, Processing(20)));
     assert_eq!(harness.next_processing_time(), Some(20));

@@ -60,7 +60,11 @@ impl Chain {
         for block in &live {
             let mut chain = live.iter();
             let first = chain.find(|b| (b.writer, b.shard) == (block.writer, block.shard));
-            assert_eq!(first.map(|b| b.kind), Some(BlockKind::Full), "the chain is whole");
+            assert_eq!(
+                first.map(|b| b.kind),
+                Some(BlockKind::Full),
+                "the chain is whole"
+            );
         }
         live
     }
@@ -139,7 +143,10 @@ impl Run {
                 self.model.entry(key).or_default().push('+');
             }
             4 => {
-                let found = self.table(key).get_mut(&key).map(|state| *state = value.clone());
+                let found = self
+                    .table(key)
+                    .get_mut(&key)
+                    .map(|state| *state = value.clone());
                 let expected = self.model.get_mut(&key).map(|state| *state = value);
                 assert_eq!(found, expected);
             }
@@ -184,9 +191,15 @@ impl Run {
             found.extend(table.iter().map(|(_, key, state)| (*key, state.clone())));
         }
         let wrong = expected.keys().chain(found.keys());
-        let wrong = wrong.copied().find(|key| found.get(key) != expected.get(key));
+        let wrong = wrong
+            .copied()
+            .find(|key| found.get(key) != expected.get(key));
         let checkpoint = self.chain.checkpoint;
-        assert_eq!(wrong, None, "key as of checkpoint {checkpoint}, skips: {}", self.skips);
+        assert_eq!(
+            wrong, None,
+            "key as of checkpoint {checkpoint}, skips: {}",
+            self.skips
+        );
         if self.random.u8(..4) == 0 {
             self.tables = restored;
             self.model = expected;
