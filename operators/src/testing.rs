@@ -26,10 +26,12 @@
 //! assert_eq!(sums.take_values(), [1, 11]);
 //! ```
 
+mod blocks;
+
+use self::blocks::Blocks;
 use crate::process::{
     Collected, ConnectedOperator, ConnectedProcess, KeyedOperator, KeyedProcess, SideTags, States,
 };
-use millstream_runtime::checkpoint::BlockKind;
 use millstream_runtime::driver::Position;
 use millstream_runtime::error::BoxError;
 use millstream_runtime::hash::{DEFAULT_KEY_GROUPS, KeyGroups, stable_hash};
@@ -37,9 +39,8 @@ use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, TwoInputOperator, UserResult, Work,
 };
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::state::{BlockSink, BlockView, SliceBudget, StateDescriptor};
+use millstream_runtime::state::SliceBudget;
 use millstream_runtime::time::{CheckpointId, EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
-use std::collections::BTreeMap;
 
 /// Runs one operator; see the module's documentation.
 ///
@@ -57,42 +58,6 @@ struct Instance<O: OperatorCore> {
     operator: O,
     context: OperatorContext,
     out: Output<O::Out>,
-}
-
-/// The blocks that a restore of the last snapshot reads.
-#[derive(Default)]
-struct Blocks {
-    writer: usize,
-    /// By state, shard and writer; each from its last full block on.
-    chains: BTreeMap<(String, u32, usize), Vec<Block>>,
-}
-
-struct Block {
-    state: StateDescriptor,
-    kind: BlockKind,
-    payload: Vec<u8>,
-}
-
-impl BlockSink for Blocks {
-    fn block(
-        &mut self,
-        state: &StateDescriptor,
-        kind: BlockKind,
-        shard: u32,
-        _: u32,
-        payload: Vec<u8>,
-    ) {
-        let chain = (state.name.clone(), shard, self.writer);
-        let chain = self.chains.entry(chain).or_default();
-        if kind != BlockKind::Delta {
-            chain.clear();
-        }
-        chain.push(Block {
-            state: state.clone(),
-            kind,
-            payload,
-        });
-    }
 }
 
 impl<F: KeyedProcess> Harness<KeyedOperator<F>> {
@@ -281,27 +246,6 @@ impl<O: OperatorCore> Harness<O> {
         let watermark = watermark.unwrap_or(WATERMARK_MIN);
         self.start(workers, watermark, now_ms.unwrap_or(0));
         self.out.put_back(pending);
-    }
-}
-
-impl Blocks {
-    fn restore<O: OperatorCore>(&self, operator: &mut O, groups: KeyGroups, worker: usize) {
-        operator.states(&mut |state| {
-            state.assign(groups, worker);
-            let name = state.descriptor().name.clone();
-            let chains = self.chains.range((name.clone(), 0, 0)..);
-            for ((_, shard, _), chain) in chains.take_while(|((of, ..), _)| *of == name) {
-                for block in chain {
-                    let restored = state.restore(BlockView {
-                        state: &block.state,
-                        kind: block.kind,
-                        shard: *shard, // of a blob: its writer
-                        payload: &block.payload,
-                    });
-                    restored.expect("what was snapshotted is restored");
-                }
-            }
-        });
     }
 }
 

@@ -293,8 +293,9 @@ fn sinks() {
 fn a_start_that_fails_ends_what_it_began() {
     use std::sync::Arc;
 
+    /// It is alive as long as what it holds.
     #[derive(Clone)]
-    struct Watched(Arc<()>);
+    struct Watched(#[allow(dead_code)] Arc<()>);
 
     impl Source for Watched {
         type Item = u64;

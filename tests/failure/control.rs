@@ -59,6 +59,8 @@ fn stopped_before_anything_was_read() {
             let config = JobConfig {
                 mode,
                 workers,
+                max_batch_records: 10_000,
+                max_in_flight: 10_000,
                 ..durable(dir.path())
             };
             let job = counting(&Numbers::unbounded(3), &dir.path().join("out"));
@@ -290,22 +292,5 @@ fn savepoints_at_the_end() {
         }
         finish(handle).unwrap();
         assert_counted(&dir.path().join("out"), 3_000);
-    }
-}
-#[test]
-fn zz_timing() {
-    for mode in MODES {
-        for workers in [1, 2, 4] {
-          for gate in [0, u64::MAX] {
-            let dir = tempfile::tempdir().unwrap();
-            let config = JobConfig { mode, workers, ..durable(dir.path()) };
-            let numbers = Numbers::unbounded(3).held_at(gate);
-            let handle = counting(&numbers, &dir.path().join("out")).start(config.clone()).unwrap();
-            handle.stop();
-            let w = millstream::runtime::clock::Stopwatch::start();
-            let r = finish(handle).unwrap();
-            eprintln!("{mode} {workers} {gate} {:?} read {}", w.elapsed(), r.records_read());
-          }
-        }
     }
 }

@@ -9,6 +9,7 @@
 //! complete when every worker has reported its part durable and the manifest is written; only then
 //! is `Complete` broadcast and sinks commit.
 
+use super::alarm::Alarm;
 use super::context::{Assignment, WorkerContext};
 use super::coordinator::Coordinator;
 use super::port::{Bundle, ByWorker, OpenPort, Receiver, port_type, take_stream};
@@ -161,7 +162,7 @@ fn coordinator<'s>(
     let mut receiver = Receiver::connect(&mut builder, reports, Some(Box::new(to_first)));
     let (mut out, produced, stream) = open_output::<(usize, Control)>(&mut builder, scope);
     let path = builder.operator_info().address;
-    let activator = scope.activator_for(path.clone());
+    let mut alarm = Alarm::new(scope.activator_for(path.clone()));
     let mut decide = (worker.worker == 0).then(|| {
         worker
             .control
@@ -185,7 +186,7 @@ fn coordinator<'s>(
             }
         }
         match coordinator.turn() {
-            Ok(Some(wait)) => activator.activate_after(wait),
+            Ok(Some(wait)) => alarm.after(wait, worker.clock.as_ref()),
             Ok(None) => {}
             Err(error) => worker.control.fail(error),
         }

@@ -1,6 +1,7 @@
 //! The drivers: what binds operators, sources and sinks to timely. The only place that knows timely's
 //! operator builder.
 
+mod alarm;
 mod compile;
 mod context;
 mod control;

@@ -1,5 +1,6 @@
 //! Binds an [`Operator`] to timely.
 
+use super::alarm::Alarm;
 use super::compile::{SideMaker, Site};
 use super::context::Doing;
 use super::inlet::Inlet;
@@ -26,9 +27,9 @@ pub(crate) fn build<O: Operator>(
     let station = Station::new(site.node, operator, out, sides, site.worker.clone())?;
     let consumed = vec![inlet.consumed()];
     let produced = site.produced();
-    let activator = site.activator();
+    let mut alarm = Alarm::new(site.activator());
     let mut driver = OneInput { station, inlet };
-    site.run(move |progress| driver.turn(progress, &consumed, &produced, &activator));
+    site.run(move |progress| driver.turn(progress, &consumed, &produced, &mut alarm));
     Ok(())
 }
 
@@ -43,7 +44,7 @@ impl<O: Operator> OneInput<O> {
         progress: &mut SharedProgress<Time>,
         consumed: &[Changes],
         produced: &[Changes],
-        activator: &timely::scheduling::activate::Activator,
+        alarm: &mut Alarm,
     ) -> Result<()> {
         let turn = Stopwatch::start();
         self.station.begin();
@@ -56,9 +57,9 @@ impl<O: Operator> OneInput<O> {
         self.station.flush()?;
         publish(progress, consumed, produced);
         if again {
-            activator.activate();
+            alarm.now();
         } else if let Some(wait) = self.station.due_in() {
-            activator.activate_after(wait);
+            alarm.after(wait, self.station.worker.clock.as_ref());
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Binds a [`Source`] to timely: reading, watermarks per split, idleness, flow control, barriers.
 
+use super::alarm::Alarm;
 use super::compile::{OperatorFactory, Site};
 use super::context::{Assignment, Doing, PartSink, WorkerContext};
 use super::control::Report;
@@ -20,7 +21,6 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 use timely::progress::operate::SharedProgress;
-use timely::scheduling::activate::Activator;
 
 /// The most records of a turn in continuous mode: they are still in the cache when the next operator takes
 /// them.
@@ -75,7 +75,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
     fn build(&self, mut site: Site<'_, '_>) -> Result<()> {
         let out = site.output::<S::Item>(0, &[]);
         let waker = site.waker();
-        let activator = site.activator();
+        let mut alarm = Alarm::new(site.activator());
         site.worker.sources.borrow_mut().push(site.activator());
         let worker = site.worker.clone();
         let node = site.node;
@@ -113,7 +113,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
         };
         driver.take_restored()?;
         let produced = site.produced();
-        site.run(move |progress| driver.turn(progress, &produced, &activator));
+        site.run(move |progress| driver.turn(progress, &produced, &mut alarm));
         Ok(())
     }
 }
@@ -215,7 +215,7 @@ impl<S: Source> SourceDriver<S> {
         &mut self,
         progress: &mut SharedProgress<Time>,
         produced: &[Changes],
-        activator: &Activator,
+        alarm: &mut Alarm,
     ) -> Result<()> {
         let turn = Stopwatch::start();
         self.worker.running.node.set(self.node);
@@ -231,10 +231,10 @@ impl<S: Source> SourceDriver<S> {
         self.metrics.records_out.set(self.out.emitted());
         publish(progress, &[], produced);
         match reading {
-            Reading::More => activator.activate(),
+            Reading::More => alarm.now(),
             Reading::Dry => {
                 if let Some(wait) = self.next_poll() {
-                    activator.activate_after(wait);
+                    alarm.after(wait, self.worker.clock.as_ref());
                 }
             }
             // The completed epoch wakes all sources.

@@ -1,5 +1,6 @@
 //! Binds a [`TwoInputOperator`] to timely.
 
+use super::alarm::Alarm;
 use super::compile::{SideMaker, Site};
 use super::context::Doing;
 use super::inlet::Inlet;
@@ -11,7 +12,6 @@ use crate::operator::{OperatorContext, Output, TwoInputOperator, UserResult};
 use crate::record::Record;
 use crate::time::Time;
 use timely::progress::operate::SharedProgress;
-use timely::scheduling::activate::Activator;
 
 /// Builds an operator with two inputs into the dataflow of this worker.
 pub(crate) fn build<O: TwoInputOperator>(
@@ -29,13 +29,13 @@ pub(crate) fn build<O: TwoInputOperator>(
     let station = Station::new(site.node, operator, out, sides, site.worker.clone())?;
     let consumed = vec![left.consumed(), right.consumed()];
     let produced = site.produced();
-    let activator = site.activator();
+    let mut alarm = Alarm::new(site.activator());
     let mut driver = TwoInput {
         station,
         left,
         right,
     };
-    site.run(move |progress| driver.turn(progress, &consumed, &produced, &activator));
+    site.run(move |progress| driver.turn(progress, &consumed, &produced, &mut alarm));
     Ok(())
 }
 
@@ -51,7 +51,7 @@ impl<O: TwoInputOperator> TwoInput<O> {
         progress: &mut SharedProgress<Time>,
         consumed: &[Changes],
         produced: &[Changes],
-        activator: &Activator,
+        alarm: &mut Alarm,
     ) -> Result<()> {
         let turn = Stopwatch::start();
         self.station.begin();
@@ -64,9 +64,9 @@ impl<O: TwoInputOperator> TwoInput<O> {
         self.station.flush()?;
         publish(progress, consumed, produced);
         if again {
-            activator.activate();
+            alarm.now();
         } else if let Some(wait) = self.station.due_in() {
-            activator.activate_after(wait);
+            alarm.after(wait, self.station.worker.clock.as_ref());
         }
         Ok(())
     }

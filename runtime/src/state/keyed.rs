@@ -5,15 +5,14 @@
 //! changes. It is named by a small typed id. The key is hashed once per record, and looked up
 //! at most once per state and record: the slot found is remembered until the key changes.
 
+use super::cell::{Access, AnyCell, StateCell};
 use super::spec::StateSpec;
 use super::timers::{TimeDomain, Timer, Timers};
-use super::ttl::{Expiry, Stamped};
-use super::{KeyedTable, Slot, Snapshot, StateData};
+use super::{Snapshot, StateData};
 use crate::hash::stable_hash;
 use crate::operator::Work;
 use crate::record::{Key, NO_TIME};
 use crate::time::{EventTime, WATERMARK_MAX, Watermark};
-use std::any::Any;
 use std::marker::PhantomData;
 
 /// The names that timers are filed under.
@@ -64,6 +63,16 @@ impl<K> Current<K> {
     pub fn key_and_hash(&self) -> (&K, u64) {
         let key = self.key.as_ref();
         (key.expect("state is used for a current key"), self.hash)
+    }
+
+    #[inline]
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    #[inline]
+    pub fn turn(&self) -> u64 {
+        self.turn
     }
 }
 
@@ -128,12 +137,8 @@ impl<K: Key> KeyedBackend<K> {
             !self.cells.iter_mut().any(taken),
             "two states of one operator are named \"{name}\""
         );
-        self.cells.push(Box::new(StateCell {
-            expiry: spec.ttl.map(Expiry::new),
-            table: spec.table::<K>(),
-            found: (0, None),
-            extra,
-        }));
+        self.cells
+            .push(Box::new(StateCell::<K, S, X>::new(spec, extra)));
         StateId {
             index: self.cells.len() as u32 - 1,
             marker: PhantomData,
@@ -195,15 +200,6 @@ impl<K: Key> KeyedBackend<K> {
         self.current.key_and_hash().0
     }
 
-    /// Takes the current key out, when nothing more is done for it.
-    ///
-    /// # Panics
-    /// When none was set.
-    pub fn take_key(&mut self) -> K {
-        let key = self.current.key.take();
-        key.expect("a current key was set")
-    }
-
     /// A state of the current key.
     ///
     /// # Panics
@@ -212,10 +208,8 @@ impl<K: Key> KeyedBackend<K> {
     pub fn access<S: StateData, X: 'static>(&mut self, id: StateId<S, X>) -> Access<'_, K, S, X> {
         let cell = self.cells.get_mut(id.index as usize);
         let cell = cell.and_then(|cell| cell.any().downcast_mut());
-        Access {
-            cell: cell.expect("a state is used by the operator that declared it"),
-            current: &self.current,
-        }
+        let cell = cell.expect("a state is used by the operator that declared it");
+        Access::new(cell, &self.current)
     }
 
     /// Registers a timer for the current key; whether it was not pending already.
@@ -311,206 +305,5 @@ impl<K: Key> KeyedBackend<K> {
         }
         visit(self.event.snapshot());
         visit(self.processing.snapshot());
-    }
-}
-
-/// A state whose types are forgotten.
-trait AnyCell<K> {
-    fn any(&mut self) -> &mut dyn Any;
-    fn snapshot(&mut self) -> &mut dyn Snapshot;
-    fn open(&mut self, now: Now);
-    fn warm(&self, hashes: &[u64]) -> usize;
-    fn next_sweep(&self, domain: TimeDomain) -> Option<EventTime>;
-    fn sweep(&mut self, domain: TimeDomain, now: Now, budget: &mut usize) -> Work;
-}
-
-/// One named state, for all keys.
-struct StateCell<K, S, X> {
-    table: KeyedTable<K, Stamped<S>>,
-    expiry: Option<Expiry>,
-    /// The turn in which the current key was looked up, and what was found.
-    found: (u64, Option<Slot>),
-    extra: X,
-}
-
-impl<K: Key, S: StateData, X: 'static> AnyCell<K> for StateCell<K, S, X> {
-    fn any(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn snapshot(&mut self) -> &mut dyn Snapshot {
-        &mut self.table
-    }
-
-    fn open(&mut self, now: Now) {
-        let Some(expiry) = &mut self.expiry else {
-            return;
-        };
-        let mut unstamped = Vec::new();
-        for (slot, _, state) in self.table.iter() {
-            expiry.note(slot, state.refreshed);
-            if state.refreshed == NO_TIME {
-                unstamped.push(slot);
-            }
-        }
-        let now = expiry.now(now);
-        for slot in unstamped {
-            self.table.touch(slot).1.refreshed = now;
-            expiry.note(slot, now);
-        }
-    }
-
-    fn warm(&self, hashes: &[u64]) -> usize {
-        self.table.warm(hashes)
-    }
-
-    fn next_sweep(&self, domain: TimeDomain) -> Option<EventTime> {
-        let expiry = self.expiry.as_ref()?;
-        (expiry.ttl.domain() == domain).then(|| expiry.next_due())?
-    }
-
-    fn sweep(&mut self, domain: TimeDomain, now: Now, budget: &mut usize) -> Work {
-        match &mut self.expiry {
-            Some(expiry) if expiry.ttl.domain() == domain => {
-                expiry.sweep(now, &mut self.table, budget)
-            }
-            _ => Work::Done,
-        }
-    }
-}
-
-/// One state of the current key.
-pub struct Access<'a, K, S, X = ()> {
-    cell: &'a mut StateCell<K, S, X>,
-    current: &'a Current<K>,
-}
-
-impl<'a, K: Key, S: StateData, X> Access<'a, K, S, X> {
-    /// The slot of the current key, expired or not.
-    #[inline]
-    fn slot(&mut self) -> Option<Slot> {
-        let (turn, found) = self.cell.found;
-        if turn == self.current.turn {
-            return found;
-        }
-        let (key, hash) = self.current.key_and_hash();
-        let found = self.cell.table.slot_hashed(key, hash);
-        self.cell.found = (self.current.turn, found);
-        found
-    }
-
-    #[inline]
-    fn is_live(&self, slot: Slot) -> bool {
-        self.cell.expiry.as_ref().is_none_or(|expiry| {
-            let refreshed = self.cell.table.at(slot).1.refreshed;
-            !expiry.expired(refreshed, self.current.now)
-        })
-    }
-
-    fn live(&mut self) -> Option<Slot> {
-        let slot = self.slot()?;
-        self.is_live(slot).then_some(slot)
-    }
-
-    /// The state for changing, refreshed, and what is kept with it.
-    #[inline]
-    fn touch(self, slot: Slot) -> (&'a mut S, &'a X) {
-        let (_, state) = self.cell.table.touch(slot);
-        match &mut self.cell.expiry {
-            None => state.refreshed = NO_TIME,
-            Some(expiry) => {
-                state.refreshed = state.refreshed.max(expiry.now(self.current.now));
-                expiry.note(slot, state.refreshed);
-            }
-        }
-        (&mut state.value, &self.cell.extra)
-    }
-
-    /// What is kept with the state for all keys.
-    pub fn extra(self) -> &'a X {
-        &self.cell.extra
-    }
-
-    /// The state, if there is one, and what is kept with it.
-    #[inline]
-    pub fn get_with_extra(mut self) -> Option<(&'a S, &'a X)> {
-        let slot = self.live()?;
-        if self.cell.expiry.as_ref().is_some_and(|e| e.ttl.on_read()) {
-            let (state, extra) = self.touch(slot);
-            return Some((state, extra));
-        }
-        Some((&self.cell.table.at(slot).1.value, &self.cell.extra))
-    }
-
-    /// The state, if there is one.
-    #[inline]
-    pub fn get(self) -> Option<&'a S> {
-        self.get_with_extra().map(|(state, _)| state)
-    }
-
-    /// The state for changing, if there is one.
-    #[inline]
-    pub fn get_mut(mut self) -> Option<&'a mut S> {
-        let slot = self.live()?;
-        Some(self.touch(slot).0)
-    }
-
-    /// The state for changing; made by `make` when there is none.
-    #[inline]
-    pub fn get_or_insert_with(mut self, make: impl FnOnce() -> S) -> &'a mut S {
-        match self.live() {
-            Some(slot) => self.touch(slot).0,
-            None => self.put(make()),
-        }
-    }
-
-    /// Changes the state, or sets what is made of the same argument when there is none.
-    pub fn upsert<V>(
-        mut self,
-        value: V,
-        make: impl FnOnce(V, &X) -> S,
-        change: impl FnOnce(&mut S, V, &X),
-    ) {
-        match self.live() {
-            Some(slot) => {
-                let (state, extra) = self.touch(slot);
-                change(state, value, extra);
-            }
-            None => {
-                let state = make(value, &self.cell.extra);
-                self.put(state);
-            }
-        }
-    }
-
-    /// Puts a state in place of what was there.
-    #[inline]
-    pub fn set(self, value: S) {
-        self.put(value);
-    }
-
-    fn put(mut self, value: S) -> &'a mut S {
-        if let Some(slot) = self.slot() {
-            let (state, _) = self.touch(slot);
-            *state = value;
-            return state;
-        }
-        let (key, hash) = self.current.key_and_hash();
-        let state = Stamped {
-            refreshed: NO_TIME,
-            value,
-        };
-        let slot = self.cell.table.insert_vacant(key.clone(), hash, state);
-        self.cell.found = (self.current.turn, Some(slot));
-        self.touch(slot).0
-    }
-
-    /// Removes the state; returns what was there.
-    pub fn remove(mut self) -> Option<S> {
-        let slot = self.slot()?;
-        let live = self.is_live(slot);
-        let (_, state) = self.cell.table.remove_at(slot);
-        self.cell.found = (self.current.turn, None);
-        live.then_some(state.value)
     }
 }

@@ -5,7 +5,8 @@
 //! snapshot. They are meant for up to some hundreds of elements per key; an empty one takes no memory.
 
 use super::StateData;
-use super::keyed::{Access, KeyedBackend, StateId};
+use super::cell::Access;
+use super::keyed::{KeyedBackend, StateId};
 use super::spec::StateSpec;
 use crate::record::Key;
 use std::collections::BTreeMap;

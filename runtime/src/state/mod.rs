@@ -6,6 +6,7 @@
 //! a table with another value type.
 
 mod blob;
+mod cell;
 mod codec;
 mod keyed;
 mod kinds;
@@ -15,8 +16,9 @@ mod timers;
 mod ttl;
 
 pub use blob::BlobState;
+pub use cell::Access;
 pub use codec::{Codec, Compact};
-pub use keyed::{Access, KeyedBackend, StateId};
+pub use keyed::{KeyedBackend, StateId};
 pub use kinds::{
     ListAccess, ListState, MapAccess, MapState, ReducingAccess, ReducingState, ValueAccess,
     ValueState,
