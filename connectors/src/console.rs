@@ -5,6 +5,7 @@
 //! lines of several workers do not mix. Printing happens on the worker's thread: a pipe that nobody
 //! reads holds the job up, so it is for people and small tools.
 
+use millstream_runtime::cli::terminal::around_status_line;
 use millstream_runtime::record::{Data, Record};
 use millstream_runtime::sink::{Sink, SinkWriter, WriterContext, Written};
 use millstream_runtime::time::CheckpointId;
@@ -106,7 +107,8 @@ impl<T> Writer<T> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let printed = (self.print)(&self.buffer).map_err(failed);
+        // The job's status line may stand on the same terminal.
+        let printed = around_status_line(|| (self.print)(&self.buffer)).map_err(failed);
         self.buffer.clear();
         printed
     }

@@ -1,5 +1,6 @@
 //! What the tests of several connectors need: contexts, and a loop that reads a split by hand.
 
+use millstream_runtime::clock::SystemClock;
 use millstream_runtime::config::{Guarantee, Mode};
 use millstream_runtime::record::Record;
 use millstream_runtime::sink::WriterContext;
@@ -17,6 +18,7 @@ pub fn reader_context() -> ReaderContext {
         worker: 0,
         workers: 1,
         available_now: false,
+        clock: SystemClock::shared(),
         waker: Waker::noop(),
     }
 }
@@ -35,6 +37,7 @@ pub fn writer_context(
         guarantee,
         mode: Mode::Continuous,
         restored,
+        clock: SystemClock::shared(),
         waker: Waker::noop(),
     }
 }

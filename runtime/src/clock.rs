@@ -19,6 +19,12 @@ pub trait Clock: Send + Sync + 'static {
     }
 }
 
+impl std::fmt::Debug for dyn Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Clock({} ns)", self.now_ns())
+    }
+}
+
 /// A shared clock.
 pub type SharedClock = Arc<dyn Clock>;
 

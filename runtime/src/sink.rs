@@ -8,6 +8,7 @@
 //! A writer never blocks its worker: it owns the threads it needs, reports [`Written::Full`] when
 //! they cannot keep up, and wakes the worker when they can.
 
+use crate::clock::SharedClock;
 use crate::config::{Guarantee, Mode};
 use crate::error::Result;
 use crate::record::{Data, Record};
@@ -49,6 +50,8 @@ pub struct WriterContext {
     pub mode: Mode,
     /// The checkpoint that the job was restored from; 0 when it started anew.
     pub restored: CheckpointId,
+    /// Processing time: the job's clock.
+    pub clock: SharedClock,
     /// Wakes the worker: the writer is polled again.
     pub waker: Waker,
 }
@@ -71,7 +74,8 @@ pub enum Ready<T> {
     NotYet,
 }
 
-/// Writes on one worker. The calls come in this order: [`settle`](Self::settle) once;
+/// Writes on one worker. The calls come in this order: [`settle`](Self::settle) once, then
+/// [`poll_settled`](Self::poll_settled) until it is done;
 /// [`write`](Self::write) any number of times; at a barrier [`prepare`](Self::prepare), then
 /// [`poll_prepared`](Self::poll_prepared) until it is done; later, when the checkpoint is complete,
 /// [`commit`](Self::commit), then [`poll_committed`](Self::poll_committed) until it is done. Writing
@@ -115,5 +119,10 @@ pub trait SinkWriter<T> {
     /// also removes what attempts after that checkpoint left behind.
     fn settle(&mut self, _prepared: Vec<Vec<u8>>) -> Result<()> {
         Ok(())
+    }
+
+    /// Whether what [`settle`](Self::settle) began is done. Nothing is written before.
+    fn poll_settled(&mut self) -> Result<Ready<()>> {
+        Ok(Ready::Yes(()))
     }
 }

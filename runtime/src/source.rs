@@ -9,6 +9,7 @@
 //! positions into every checkpoint and hands them back after a restart. A source is exactly-once when
 //! a reader that is opened at a position returns the same records as the one that reported it.
 
+use crate::clock::SharedClock;
 use crate::error::Result;
 use crate::record::{Data, Record};
 use crate::time::EventTime;
@@ -59,7 +60,8 @@ pub trait SplitEnumerator<S>: Send {
     fn discover(&mut self) -> Result<Vec<S>>;
 
     /// How long until [`discover`](Self::discover) is called again. `None`: there will be no further
-    /// splits; when all have been read the source has ended.
+    /// splits; when all have been read the source has ended. A job that works off what is available now
+    /// calls once only, whatever this says.
     fn interval(&self) -> Option<Duration>;
 }
 
@@ -112,6 +114,8 @@ pub struct ReaderContext {
     pub workers: usize,
     /// Read what is there now, then report [`ReadStatus::Finished`] (`Trigger::AvailableNow`).
     pub available_now: bool,
+    /// Processing time: the job's clock.
+    pub clock: SharedClock,
     /// Wakes the worker when there is something to read after [`ReadStatus::Waiting`].
     pub waker: Waker,
 }

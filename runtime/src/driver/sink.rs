@@ -56,6 +56,7 @@ impl<S: Sink> OperatorFactory for SinkFactory<S> {
             guarantee: worker.guarantee,
             mode: worker.config.mode,
             restored: worker.restored_id(),
+            clock: worker.clock.clone(),
             waker: site.waker(),
         })?;
         worker.checkpoint.add_participant();
@@ -68,7 +69,7 @@ impl<S: Sink> OperatorFactory for SinkFactory<S> {
             state: BlobState::new(PREPARED_STATE, Vec::new()),
             held: Held::new(),
             pending: Vec::new(),
-            phase: Phase::Writing,
+            phase: Phase::Settling,
             committed: worker.restored_id(),
             committing: None,
             inlet,
@@ -92,6 +93,8 @@ impl<S: Sink> OperatorFactory for SinkFactory<S> {
 /// Where a sink is between barrier and snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
+    /// What the restored checkpoint says was prepared is being committed.
+    Settling,
     /// Records are written.
     Writing,
     /// The barrier of this checkpoint was reached; what was written is being made durable.
@@ -160,6 +163,12 @@ impl<T: crate::record::Data> SinkDriver<T> {
     }
 
     fn work(&mut self, progress: &mut SharedProgress<Time>, turn: Stopwatch) -> Result<bool> {
+        if self.phase == Phase::Settling {
+            if self.writer.poll_settled()? == Ready::NotYet {
+                return Ok(false); // the writer wakes us
+            }
+            self.phase = Phase::Writing;
+        }
         loop {
             if let Phase::Preparing(checkpoint) = self.phase
                 && !self.poll_prepared(checkpoint)?

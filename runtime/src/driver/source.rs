@@ -83,6 +83,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
             worker: worker.worker,
             workers: worker.workers,
             available_now: worker.config.trigger == crate::config::Trigger::AvailableNow,
+            clock: worker.clock.clone(),
             waker,
         };
         let mut state = BlobState::new(SPLITS_STATE, Vec::new());

@@ -5,6 +5,8 @@
 //! while the operator goes on. Everything above it (value, list and map state, timers, windows) is
 //! a table with another value type.
 
+#[cfg(feature = "abomonation")]
+pub mod abomonated;
 mod blob;
 mod cell;
 mod codec;
@@ -15,6 +17,8 @@ mod table;
 mod timers;
 mod ttl;
 
+#[cfg(feature = "abomonation")]
+pub use abomonated::{Abomonated, Layout};
 pub use blob::BlobState;
 pub use cell::Access;
 pub use codec::{Codec, Compact};
