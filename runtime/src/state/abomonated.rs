@@ -16,6 +16,9 @@
 //!
 //! Text brings its address along, so that equal states are not equal bytes.
 
+// The only file of the runtime with unsafe code; each use has its argument.
+#![allow(unsafe_code)]
+
 use super::Codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::stable_hash;
@@ -131,7 +134,6 @@ impl<T: Layout> Codec<T> for Abomonated<T> {
         to.extend_from_slice(&self.mark());
         // SAFETY: `Layout` vouches that no byte of the value, or of what it owns, is padding: what is read is
         // initialised.
-        #[allow(unsafe_code)]
         let written = unsafe { abomonation::encode(value, to) };
         written.expect("writing to a vector does not fail");
         let crc = crc32fast::hash(&to[start + CHECKSUM..]);
@@ -144,7 +146,6 @@ impl<T: Layout> Codec<T> for Abomonated<T> {
         buffer.clear();
         buffer.resize(body.len().div_ceil(size_of::<Aligned>()).max(1), 0);
         // SAFETY: the buffer is that long, its bytes are initialised, and bytes have no alignment.
-        #[allow(unsafe_code)]
         let copy = unsafe {
             std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<u8>(), body.len())
         };
@@ -155,7 +156,6 @@ impl<T: Layout> Codec<T> for Abomonated<T> {
         // The buffer is aligned for the value (checked when the codec was made), and what values own needs
         // no alignment (`Layout`). The reference ends before the buffer is used again; what is in the buffer
         // is never dropped as a `T`.
-        #[allow(unsafe_code)]
         let decoded = unsafe { abomonation::decode::<T>(copy) };
         match decoded {
             Some((value, rest)) if rest.is_empty() => Ok(value.clone()),
@@ -168,7 +168,6 @@ impl<T: Layout> Codec<T> for Abomonated<T> {
 macro_rules! plain {
     ($($type:ty),*) => {$(
         // SAFETY: no padding, nothing owned; name and size say all there is.
-        #[allow(unsafe_code)]
         unsafe impl Layout for $type {
             fn describe(to: &mut String) {
                 to.push_str(stringify!($type));
@@ -180,7 +179,6 @@ macro_rules! plain {
 plain!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64, bool, char);
 
 // SAFETY: elements without padding lie next to each other.
-#[allow(unsafe_code)]
 unsafe impl<T: Layout, const N: usize> Layout for [T; N]
 where
     [T; N]: Abomonation,
@@ -194,7 +192,6 @@ where
 
 // SAFETY: three words; what it owns are bytes, which need no alignment. In which order the words lie the
 // compiler decides, so that is looked up.
-#[allow(unsafe_code)]
 unsafe impl Layout for Vec<u8> {
     fn describe(to: &mut String) {
         to.push_str("bytes");
@@ -203,7 +200,6 @@ unsafe impl Layout for Vec<u8> {
 }
 
 // SAFETY: a string is a vector of bytes.
-#[allow(unsafe_code)]
 unsafe impl Layout for String {
     fn describe(to: &mut String) {
         to.push_str("text");
@@ -218,8 +214,7 @@ fn describe_words(to: &mut String) {
     let mut vector: Vec<u8> = Vec::with_capacity(7);
     vector.push(0);
     // SAFETY: a vector is three words (checked above), all of them initialised.
-    #[allow(unsafe_code)]
-    let words: [usize; 3] = unsafe { std::mem::transmute_copy(&vector) };
+        let words: [usize; 3] = unsafe { std::mem::transmute_copy(&vector) };
     for word in words {
         to.push(match word {
             1 => 'l',
@@ -271,7 +266,31 @@ macro_rules! abomonate {
                 $(layout::<$type>($field);)*
             }
             use $crate::state::abomonated::implementation::Abomonation;
-            $crate::state::abomonated::implementation::unsafe_abomonate!($name: $($field),*);
+            // Each field in turn; what holds for the caller holds for the fields.
+            #[allow(unsafe_code)]
+            impl Abomonation for $name {
+                unsafe fn entomb<W: ::std::io::Write>(
+                    &self,
+                    write: &mut W,
+                ) -> ::std::io::Result<()> {
+                    // SAFETY: as the caller vouches.
+                    $(unsafe { self.$field.entomb(write)? };)*
+                    Ok(())
+                }
+
+                unsafe fn exhume<'a, 'b>(
+                    &'a mut self,
+                    bytes: &'b mut [u8],
+                ) -> Option<&'b mut [u8]> {
+                    // SAFETY: as the caller vouches.
+                    $(let bytes = unsafe { self.$field.exhume(bytes)? };)*
+                    Some(bytes)
+                }
+
+                fn extent(&self) -> usize {
+                    0 $(+ self.$field.extent())*
+                }
+            }
             // SAFETY: the fields are all there are, are themselves so, and leave no gap: checked above.
             #[allow(unsafe_code)]
             unsafe impl $crate::state::Layout for $name {
