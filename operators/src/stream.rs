@@ -120,9 +120,15 @@ impl<T: Data> Stream<T> {
 
     /// This stream and others of its type as one. Records of different streams come in no
     /// particular order.
+    ///
+    /// # Panics
+    /// When one of them belongs to another job.
     pub fn union(&self, others: impl IntoIterator<Item = Stream<T>>) -> Stream<T> {
         let mut edges = vec![self.edge()];
-        edges.extend(others.into_iter().map(|other| Edge::forward(other.port)));
+        for other in others {
+            self.builder.assert_same(&other.builder);
+            edges.push(Edge::forward(other.port));
+        }
         self.with(self.builder.step("union", edges, |_: &RouteContext| Pass))
     }
 

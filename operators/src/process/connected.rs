@@ -75,6 +75,7 @@ pub struct ConnectedStreams<K, A, B> {
 impl<K: Key, A: Data> KeyedStream<K, A> {
     /// This stream and another with the same keys, to be processed by one function.
     pub fn connect<B: Data>(&self, other: &KeyedStream<K, B>) -> ConnectedStreams<K, A, B> {
+        self.builder.assert_same(&other.builder);
         ConnectedStreams {
             left: self.clone(),
             right: other.clone(),

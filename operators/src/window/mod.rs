@@ -84,10 +84,12 @@ impl Tumbling {
     /// The window that an event time lies in.
     #[inline]
     pub fn window_of(&self, time: EventTime) -> Window {
-        let start = time - (time - self.offset_ms).rem_euclid(self.size_ms);
+        // Before the offset, so that times at either end of the range do not overflow.
+        let into = (time.rem_euclid(self.size_ms) - self.offset_ms).rem_euclid(self.size_ms);
+        let start = time.saturating_sub(into);
         Window {
             start,
-            end: start + self.size_ms,
+            end: start.saturating_add(self.size_ms),
         }
     }
 }
@@ -103,6 +105,8 @@ mod tests {
         assert_eq!(minutes.window_of(0), window(0, 60_000));
         assert_eq!(minutes.window_of(59_999), window(0, 60_000));
         assert_eq!(minutes.window_of(-1), window(-60_000, 0));
+        assert_eq!(minutes.window_of(i64::MAX).end, i64::MAX);
+        assert_eq!(minutes.window_of(i64::MIN).start, i64::MIN);
         let shifted = minutes.offset(Duration::from_secs(15));
         assert_eq!(shifted.window_of(14_999), window(-45_000, 15_000));
     }

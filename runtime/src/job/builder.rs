@@ -61,6 +61,19 @@ impl Builder {
         Builder(Rc::new(RefCell::new(Graph::new(name))))
     }
 
+    /// Checks that two streams that are to come together belong to one job.
+    ///
+    /// # Panics
+    /// When they do not: a stream of another job has no meaning here.
+    pub fn assert_same(&self, other: &Builder) {
+        assert!(
+            Rc::ptr_eq(&self.0, &other.0),
+            "a stream of job \"{}\" cannot be used in job \"{}\"",
+            other.0.borrow().name,
+            self.0.borrow().name
+        );
+    }
+
     /// A copy of the graph as it is now.
     pub fn graph(&self) -> Graph {
         self.0.borrow().clone()
