@@ -76,8 +76,8 @@ pub enum Resume {
     /// none.
     #[default]
     Latest,
-    /// From the start, whatever the checkpoint directory holds. Older checkpoints go away when the
-    /// first new one is complete.
+    /// From the start, whatever the checkpoint directory holds. Older checkpoints go away once sources and
+    /// sinks are open; savepoints stay.
     Fresh,
     /// This checkpoint of the checkpoint directory.
     Checkpoint(u64),

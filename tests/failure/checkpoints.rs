@@ -39,13 +39,17 @@ fn resume(dir: &Path, resume: Resume) -> Result<JobReport> {
         ..durable(dir)
     };
     let numbers = Numbers::new(COUNT, 3);
-    counting(&numbers, &dir.join("out")).start(config).and_then(finish)
+    counting(&numbers, &dir.join("out"))
+        .start(config)
+        .and_then(finish)
 }
 
 /// The files of a checkpoint directory that start so, newest last.
 fn files(dir: &Path, prefix: &str) -> Vec<PathBuf> {
     let dir = dir.join("checkpoints");
-    let names = names(&dir).into_iter().filter(|name| name.starts_with(prefix));
+    let names = names(&dir)
+        .into_iter()
+        .filter(|name| name.starts_with(prefix));
     names.map(|name| dir.join(name)).collect()
 }
 
@@ -132,7 +136,11 @@ fn one_job_a_directory() {
     let second = counting(&numbers, &dir.path().join("other")).start(durable(dir.path()));
     let place = dir.path().join("checkpoints");
     let pid = std::process::id().to_string();
-    assert_error(&failure(second), ErrorKind::Locked, &[place.to_str().unwrap(), &pid]);
+    assert_error(
+        &failure(second),
+        ErrorKind::Locked,
+        &[place.to_str().unwrap(), &pid],
+    );
     first.stop();
     finish(first).unwrap();
     let third = counting(&numbers, &dir.path().join("out")).start(durable(dir.path()));

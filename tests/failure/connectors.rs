@@ -16,7 +16,8 @@ fn files_that_are_not_there() {
         let path = dir.path().join(pattern);
         let path = path.to_str().unwrap();
         let job = Job::new("missing");
-        job.source("lines", TextFiles::new(path)).sink("out", Null::new());
+        job.source("lines", TextFiles::new(path))
+            .sink("out", Null::new());
         let error = failure(job.start(JobConfig::default()));
         assert_error(&error, ErrorKind::Source, &["operator \"lines\"", path]);
     }
@@ -46,7 +47,11 @@ fn broken<T>() -> Result<T> {
 
 impl BadSource {
     fn fails<T>(&self, at: SourceFault, otherwise: T) -> Result<T> {
-        if self.0 == at { broken() } else { Ok(otherwise) }
+        if self.0 == at {
+            broken()
+        } else {
+            Ok(otherwise)
+        }
     }
 
     fn panics(&self, at: SourceFault) {
@@ -93,7 +98,10 @@ impl SplitEnumerator<String> for BadEnumerator {
             self.0.panics(SourceFault::LaterDiscoveryPanics);
             self.0.fails(SourceFault::LaterDiscovery, ())?;
         }
-        self.0.fails(SourceFault::FirstDiscovery, vec!["a".to_owned(), "b".to_owned()])
+        self.0.fails(
+            SourceFault::FirstDiscovery,
+            vec!["a".to_owned(), "b".to_owned()],
+        )
     }
 
     fn interval(&self) -> Option<Duration> {
@@ -111,7 +119,10 @@ impl SplitReader<u64> for BadReader {
             return Ok(ReadStatus::More);
         }
         self.0.panics(SourceFault::ReadPanics);
-        self.0.fails(SourceFault::Read, ReadStatus::WaitFor(Duration::from_millis(1)))
+        self.0.fails(
+            SourceFault::Read,
+            ReadStatus::WaitFor(Duration::from_millis(1)),
+        )
     }
 
     fn position(&self) -> Vec<u8> {
@@ -150,7 +161,11 @@ fn sources() {
                     ..JobConfig::default()
                 }));
                 let panics = matches!(fault, OpenPanics | ReadPanics);
-                let kind = if panics { ErrorKind::UserFunction } else { ErrorKind::Source };
+                let kind = if panics {
+                    ErrorKind::UserFunction
+                } else {
+                    ErrorKind::Source
+                };
                 assert_error(&error, kind, &[&names[..], &["it is broken"]].concat());
             }
         }
@@ -167,7 +182,11 @@ fn a_wrong_position() {
     handle.stop();
     finish(handle).unwrap();
     let error = failure(job.start(durable(dir.path())));
-    let names = ["operator \"bad\" on worker 0", "split a", "no such position"];
+    let names = [
+        "operator \"bad\" on worker 0",
+        "split a",
+        "no such position",
+    ];
     assert_error(&error, ErrorKind::Restore, &names);
 }
 
@@ -260,7 +279,16 @@ impl SinkWriter<u64> for BadSink {
 fn sinks() {
     use SinkFault::*;
     for fault in [
-        Check, Writer, WriterPanics, Settle, Write, Flush, Prepare, Prepared, Commit, Committed,
+        Check,
+        Writer,
+        WriterPanics,
+        Settle,
+        Write,
+        Flush,
+        Prepare,
+        Prepared,
+        Commit,
+        Committed,
         CommitPanics,
     ] {
         for mode in MODES {
@@ -339,7 +367,10 @@ fn a_start_that_fails_ends_what_it_began() {
     }
     let watch = millstream::runtime::clock::Stopwatch::start();
     while Arc::strong_count(&alive) > 1 {
-        assert!(watch.elapsed() < crate::harness::DEADLINE, "a thread goes on");
+        assert!(
+            watch.elapsed() < crate::harness::DEADLINE,
+            "a thread goes on"
+        );
         std::thread::yield_now();
     }
 }

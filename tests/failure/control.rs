@@ -21,7 +21,9 @@ fn written(handle: &JobHandle, n: u64) {
 /// Resumes [`counting`] and runs it to the end.
 fn complete(dir: &Path, count: u64, config: JobConfig) {
     let out = dir.join("out");
-    let handle = counting(&Numbers::new(count, 3), &out).start(config).unwrap();
+    let handle = counting(&Numbers::new(count, 3), &out)
+        .start(config)
+        .unwrap();
     assert!(handle.report().restored.is_some());
     finish(handle).unwrap();
     assert_counted(&out, count);
@@ -183,7 +185,10 @@ fn stopped_while_a_sink_is_full() {
             (handle.report().records_read() >= 500).then_some(())
         });
         handle.stop();
-        assert!(!handle.wait_for(Duration::from_millis(20)), "{mode}: the sink is full");
+        assert!(
+            !handle.wait_for(Duration::from_millis(20)),
+            "{mode}: the sink is full"
+        );
         door.open();
         assert_eq!(finish(handle).unwrap().outcome, Some(Outcome::Stopped));
         assert_eq!(door.taken.load(Ordering::SeqCst), 500);
@@ -274,7 +279,11 @@ fn a_savepoint_of_a_job_that_is_over() {
     let handle = job.start(durable(dir.path())).unwrap();
     assert!(handle.wait_for(DEADLINE));
     let error = handle.savepoint().unwrap_err();
-    assert_error(&error, ErrorKind::Checkpoint, &["ended before the savepoint"]);
+    assert_error(
+        &error,
+        ErrorKind::Checkpoint,
+        &["ended before the savepoint"],
+    );
     finish(handle).unwrap();
 }
 

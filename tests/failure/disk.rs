@@ -12,7 +12,12 @@ use std::sync::Arc;
 
 const COUNT: u64 = 6_000;
 
-fn start(numbers: &Numbers, out: &Path, store: &MemoryStore, config: JobConfig) -> Result<JobHandle> {
+fn start(
+    numbers: &Numbers,
+    out: &Path,
+    store: &MemoryStore,
+    config: JobConfig,
+) -> Result<JobHandle> {
     let options = Options {
         store: Some(Arc::new(store.clone())),
         ..Options::default()

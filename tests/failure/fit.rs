@@ -52,7 +52,11 @@ fn max_parallelism_was_changed() {
         ..durable(dir.path())
     };
     let error = failure(job.start(config));
-    assert_error(&error, ErrorKind::Incompatible, &["4096", "512", "max-parallelism"]);
+    assert_error(
+        &error,
+        ErrorKind::Incompatible,
+        &["4096", "512", "max-parallelism"],
+    );
 }
 
 /// Its keys were numbers; they become texts, then pairs: either they do not decode, or they are not where
@@ -61,7 +65,11 @@ fn max_parallelism_was_changed() {
 fn a_key_type_was_changed() {
     let dir = tempfile::tempdir().unwrap();
     run(&counts(|n| n % 7), dir.path()).unwrap();
-    let names = ["operator \"count\" on worker 0", "state \"accumulators\"", "key"];
+    let names = [
+        "operator \"count\" on worker 0",
+        "state \"accumulators\"",
+        "key",
+    ];
     for error in [
         failure(counts(|n| n.to_string()).start(durable(dir.path()))),
         failure(counts(|n| (*n, *n)).start(durable(dir.path()))),
@@ -113,7 +121,11 @@ fn a_state_was_changed() {
 
     let same = keeper(|| StateSpec::<(u64, u64)>::new("kept"));
     let error = failure(same.start(durable(dir.path())));
-    assert_error(&error, ErrorKind::Restore, &[operator, "state \"kept\"", "(u64, u64)"]);
+    assert_error(
+        &error,
+        ErrorKind::Restore,
+        &[operator, "state \"kept\"", "(u64, u64)"],
+    );
 
     let renamed = keeper(|| StateSpec::<u64>::new("held"));
     let error = failure(renamed.start(durable(dir.path())));

@@ -48,7 +48,11 @@ impl SinkWriter<u64> for Granted {
         self.granted.fetch_add(wanted - taken, Ordering::SeqCst);
         let taken = records.drain(..taken as usize).map(|record| record.value);
         self.sum.fetch_add(taken.sum(), Ordering::SeqCst);
-        Ok(if records.is_empty() { Written::All } else { Written::Full })
+        Ok(if records.is_empty() {
+            Written::All
+        } else {
+            Written::Full
+        })
     }
 }
 
@@ -62,9 +66,13 @@ fn memory_is_bounded() {
             let job = Job::new("bounded");
             let sink = Granted::default();
             let numbers = Collection::timed((0..COUNT).map(|n| (n as i64, n)).collect());
-            job.timed_source("numbers", numbers.splits(splits), WatermarkStrategy::ascending())
-                .map(|n| n)
-                .sink("out", sink.clone());
+            job.timed_source(
+                "numbers",
+                numbers.splits(splits),
+                WatermarkStrategy::ascending(),
+            )
+            .map(|n| n)
+            .sink("out", sink.clone());
             let config = JobConfig {
                 workers,
                 max_in_flight: LIMIT,
@@ -89,7 +97,10 @@ fn memory_is_bounded() {
             finish(handle).unwrap();
             assert_eq!(sink.sum.load(Ordering::SeqCst), COUNT * (COUNT - 1) / 2);
             let bound = ((LIMIT + BATCH_RECORDS) * workers) as u64;
-            assert!(highest <= bound, "{highest} under way, {splits} splits, {workers} workers");
+            assert!(
+                highest <= bound,
+                "{highest} under way, {splits} splits, {workers} workers"
+            );
             assert!(full > 0, "the source was never held back");
         }
     }
@@ -141,7 +152,10 @@ struct PairReader(Pair, usize, i64);
 impl SplitReader<i64> for PairReader {
     fn poll(&mut self, batch: &mut Batch<i64>, _: usize) -> Result<ReadStatus> {
         let PairReader(pair, index, next) = self;
-        assert!(!pair.paused[*index].load(Ordering::SeqCst), "polled while it is paused");
+        assert!(
+            !pair.paused[*index].load(Ordering::SeqCst),
+            "polled while it is paused"
+        );
         let gate = pair.gates[*index].load(Ordering::SeqCst);
         if *next < gate.min(END) {
             batch.push(*next, *next);
@@ -170,7 +184,10 @@ impl SplitReader<i64> for PairReader {
 fn windows(
     pair: &Pair,
     strategy: WatermarkStrategy<i64>,
-) -> (Job, millstream::connectors::collect::CollectedHandle<Windowed<i64, u64>>) {
+) -> (
+    Job,
+    millstream::connectors::collect::CollectedHandle<Windowed<i64, u64>>,
+) {
     let job = Job::new("pair");
     let (sink, results) = Collect::new();
     job.timed_source("pair", pair.clone(), strategy)
@@ -203,7 +220,9 @@ fn a_silent_split_holds_nothing_after_its_timeout() {
         let (job, results) = windows(&pair, strategy);
         let handle = job.start(config).unwrap();
         // All windows but the one that is open; the left split falls silent as well.
-        until(&handle, "windows", || (results.snapshot().len() >= 4).then_some(()));
+        until(&handle, "windows", || {
+            (results.snapshot().len() >= 4).then_some(())
+        });
         pair.open(0, END);
         pair.open(1, END);
         finish(handle).unwrap();
@@ -226,8 +245,13 @@ fn a_silent_split_without_a_timeout_is_named() {
                 hold.map(|hold| hold.holder.to_string())
             })?
         });
-        assert!(holder.contains("split right of source \"pair\""), "{holder}");
-        until(&handle, "the first window", || (!results.snapshot().is_empty()).then_some(()));
+        assert!(
+            holder.contains("split right of source \"pair\""),
+            "{holder}"
+        );
+        until(&handle, "the first window", || {
+            (!results.snapshot().is_empty()).then_some(())
+        });
         assert_eq!(results.snapshot().len(), 1);
         pair.open(0, END);
         pair.open(1, END);
@@ -267,5 +291,77 @@ fn a_split_that_runs_ahead_is_paused() {
         assert_eq!(results.snapshot().len(), 100);
         let counted: u64 = results.snapshot().iter().map(|w| w.value).sum();
         assert_eq!(counted, 2 * END as u64 / 10);
+    });
+}
+
+/// Finds one more split at each look; each has one record and ends at once.
+#[derive(Clone)]
+struct OneByOne(u32);
+
+impl Source for OneByOne {
+    type Item = i64;
+    type Split = String;
+
+    fn describe(&self) -> String {
+        "one by one".into()
+    }
+
+    fn enumerator(&self) -> Result<Box<dyn SplitEnumerator<String>>> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn open(
+        &self,
+        split: &String,
+        _: Option<&[u8]>,
+        _: &ReaderContext,
+    ) -> Result<Box<dyn SplitReader<i64>>> {
+        let number: i64 = split.parse().expect("a number");
+        Ok(Box::new(OneRecord(number)))
+    }
+}
+
+impl SplitEnumerator<String> for OneByOne {
+    fn discover(&mut self) -> Result<Vec<String>> {
+        self.0 += 1;
+        Ok(vec![self.0.to_string()])
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(Duration::from_millis(1))
+    }
+}
+
+struct OneRecord(i64);
+
+impl SplitReader<i64> for OneRecord {
+    fn poll(&mut self, batch: &mut Batch<i64>, _: usize) -> Result<ReadStatus> {
+        batch.push(self.0 * 1_000, self.0);
+        Ok(ReadStatus::Finished)
+    }
+
+    fn position(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// Splits that were read to their end in one turn once left the watermark where it was, and no window
+/// fired before the job ended.
+#[test]
+fn splits_that_end_at_once_move_the_watermark() {
+    each_configuration(|config| {
+        let job = Job::new("one by one");
+        let (sink, results) = Collect::new();
+        job.timed_source("numbers", OneByOne(0), WatermarkStrategy::ascending())
+            .key_by(|_| 0)
+            .window(Tumbling::of(Duration::from_secs(1)))
+            .count()
+            .sink("out", sink);
+        let handle = job.start(config).unwrap();
+        until(&handle, "windows", || {
+            (results.snapshot().len() >= 5).then_some(())
+        });
+        handle.stop();
+        finish(handle).unwrap();
     });
 }

@@ -202,8 +202,16 @@ pub fn lines(out: &Path) -> Vec<String> {
 pub fn assert_counted(out: &Path, count: u64) {
     let (found, expected) = (lines(out), counted(count));
     if found != expected {
-        let missing: Vec<_> = expected.iter().filter(|l| !found.contains(l)).take(5).collect();
-        let extra: Vec<_> = found.iter().filter(|l| !expected.contains(l)).take(5).collect();
+        let missing: Vec<_> = expected
+            .iter()
+            .filter(|l| !found.contains(l))
+            .take(5)
+            .collect();
+        let extra: Vec<_> = found
+            .iter()
+            .filter(|l| !expected.contains(l))
+            .take(5)
+            .collect();
         panic!(
             "{} lines, expected {}; missing {missing:?}; extra {extra:?}",
             found.len(),

@@ -49,8 +49,16 @@ fn fresh() {
     };
     // Its results are there: they are not written over unasked.
     let error = failure(counting(&numbers, &out).start(config.clone()));
-    assert_error(&error, ErrorKind::Sink, &["operator \"out\"", out.to_str().unwrap()]);
-    assert_eq!(names(&place), before, "an attempt that failed removes nothing");
+    assert_error(
+        &error,
+        ErrorKind::Sink,
+        &["operator \"out\"", out.to_str().unwrap()],
+    );
+    assert_eq!(
+        names(&place),
+        before,
+        "an attempt that failed removes nothing"
+    );
 
     let job = Job::new("counting");
     job.timed_source("numbers", numbers, WatermarkStrategy::ascending())
@@ -64,9 +72,40 @@ fn fresh() {
     assert_counted(&out, COUNT);
     let after = names(&place);
     assert!(
-        after.iter().all(|name| name == "LOCK" || !before.contains(name)),
+        after
+            .iter()
+            .all(|name| name == "LOCK" || !before.contains(name)),
         "{before:?} before, {after:?} after"
     );
+}
+
+/// A fresh start wipes the results of the life before. When it died before its first checkpoint, the next
+/// start used to go on from the checkpoint of that life: everything counted as done, with no results.
+#[test]
+fn fresh_that_dies_before_its_first_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let start = |resume: Resume, dies: bool| {
+        let job = Job::new("counting");
+        job.timed_source("numbers", Numbers::new(COUNT, 2), WatermarkStrategy::ascending())
+            .inspect(move |n| assert!(!dies || n % 1_000 != 999, "it dies"))
+            .key_by(|n| n % 7)
+            .count()
+            .map(|(key, number)| format!("{key} {number}"))
+            .sink("out", FileSink::lines(&out).overwrite(true));
+        job.start(JobConfig {
+            resume,
+            checkpoint_interval: Duration::from_secs(3_600),
+            ..durable(dir.path())
+        })
+    };
+    finish(start(Resume::Latest, false).unwrap()).unwrap();
+    assert_counted(&out, COUNT);
+    let error = failure(start(Resume::Fresh, true));
+    assert_error(&error, ErrorKind::UserFunction, &["inspect", "it dies"]);
+    let report = finish(start(Resume::Latest, false).unwrap()).unwrap();
+    assert_eq!(report.restored, None);
+    assert_counted(&out, COUNT);
 }
 
 #[test]
@@ -81,11 +120,19 @@ fn a_checkpoint_that_is_not_there() {
     let place = dir.path().join("checkpoints");
     let place = place.to_str().unwrap();
     let error = failure(job().start(config.clone()));
-    assert_error(&error, ErrorKind::Restore, &["no checkpoint 99", place, "none"]);
+    assert_error(
+        &error,
+        ErrorKind::Restore,
+        &["no checkpoint 99", place, "none"],
+    );
     let report = finish(job().start(durable(dir.path())).unwrap()).unwrap();
     let last = format!("it has {}", report.last_checkpoint);
     let error = failure(job().start(config));
-    assert_error(&error, ErrorKind::Restore, &["no checkpoint 99", place, &last]);
+    assert_error(
+        &error,
+        ErrorKind::Restore,
+        &["no checkpoint 99", place, &last],
+    );
 }
 
 #[test]
@@ -120,7 +167,11 @@ fn a_drained_job_goes_on() {
         handle.drain();
         assert_eq!(finish(handle).unwrap().outcome, Some(Outcome::Finished));
         assert_counted(&out, 1_000);
-        let report = finish(counting(&Numbers::new(COUNT, 2), &out).start(config).unwrap());
+        let report = finish(
+            counting(&Numbers::new(COUNT, 2), &out)
+                .start(config)
+                .unwrap(),
+        );
         assert_eq!(report.unwrap().records_read(), COUNT - 1_000);
         assert_counted(&out, COUNT);
     }

@@ -47,7 +47,11 @@ fn with_strategy(
                 }));
                 let operator = format!("operator \"{operator}\" on worker ");
                 let at = if workers == 1 { at } else { "" };
-                assert_error(&error, ErrorKind::UserFunction, &[&operator, at, "boom at "]);
+                assert_error(
+                    &error,
+                    ErrorKind::UserFunction,
+                    &[&operator, at, "boom at "],
+                );
             }
         }
     }
@@ -56,11 +60,18 @@ fn with_strategy(
 #[test]
 fn map() {
     each("bad", "panic at record 700", |_, numbers| {
-        let bad = numbers.map(|n| n + 1).inspect(|n| panics(*n - 1)).name("bad");
+        let bad = numbers
+            .map(|n| n + 1)
+            .inspect(|n| panics(*n - 1))
+            .name("bad");
         bad.filter(|_| true).sink("out", Null::new());
     });
     each("bad", ": record 700: boom", |_, numbers| {
-        numbers.try_map(errs).name("bad").map(|n| n).sink("out", Null::new());
+        numbers
+            .try_map(errs)
+            .name("bad")
+            .map(|n| n)
+            .sink("out", Null::new());
     });
 }
 
@@ -98,7 +109,10 @@ fn aggregates() {
         *total += n;
     };
     each("fold", "panic at record 700", move |_, numbers| {
-        numbers.key_by(|n| n % 7).fold(0, add).sink("out", Null::new());
+        numbers
+            .key_by(|n| n % 7)
+            .fold(0, add)
+            .sink("out", Null::new());
     });
     each("window", "panic at record 700", move |_, numbers| {
         let windows = Tumbling::of(std::time::Duration::from_millis(100));
@@ -118,9 +132,15 @@ fn timestamps() {
     with_strategy("numbers", at, strategy.clone(), |_, numbers| {
         numbers.sink("out", Null::new());
     });
-    each("assign_timestamps", "panic in the batch of records ", move |_, numbers| {
-        numbers.assign_timestamps(strategy.clone()).sink("out", Null::new());
-    });
+    each(
+        "assign_timestamps",
+        "panic in the batch of records ",
+        move |_, numbers| {
+            numbers
+                .assign_timestamps(strategy.clone())
+                .sink("out", Null::new());
+        },
+    );
 }
 
 /// Fails at a record or in a timer.

@@ -47,7 +47,7 @@ pub use manifest::{
 };
 pub use matching::match_states;
 pub use restore::{Restored, StateSummary, Which, verify};
-pub use retention::{Collected, collect_garbage};
+pub use retention::{Collected, collect_garbage, forget_checkpoints};
 pub use store::{
     CheckpointStore, PartSink, manifest_name, next_checkpoint, parse_manifest_name,
     parse_part_name, part_name,

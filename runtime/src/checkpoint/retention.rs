@@ -54,6 +54,22 @@ pub fn collect_garbage(store: &dyn CheckpointStore, keep: usize) -> Result<Colle
     })
 }
 
+/// Forgets every checkpoint but savepoints: deletes the manifests. Their parts go with the next
+/// [`collect_garbage`].
+///
+/// # Errors
+/// [`ErrorKind::Checkpoint`] when a manifest cannot be deleted or was written by a newer version.
+pub fn forget_checkpoints(store: &dyn CheckpointStore) -> Result<()> {
+    for checkpoint in Manifest::list(store)? {
+        let savepoint = load(store, checkpoint)?
+            .is_some_and(|manifest| manifest.kind == CheckpointKind::Savepoint);
+        if !savepoint {
+            delete(store, &manifest_name(checkpoint))?;
+        }
+    }
+    Ok(())
+}
+
 /// What the manifests of a store say.
 #[derive(Default)]
 struct Survey {

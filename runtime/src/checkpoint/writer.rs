@@ -8,7 +8,7 @@
 use super::block::Block;
 use super::format::{PartEncoder, PartHeader};
 use super::manifest::{Manifest, PartFile};
-use super::retention::collect_garbage;
+use super::retention::{collect_garbage, forget_checkpoints};
 use super::store::{CheckpointStore, PartSink, part_name};
 use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::source::Waker;
@@ -63,6 +63,7 @@ enum Command {
     Abort(CheckpointId),
     Publish(Box<Manifest>),
     Collect(usize),
+    Forget,
 }
 
 /// What a queued block costs besides its payload.
@@ -145,6 +146,11 @@ impl PartWriter {
         self.send(Command::Collect(keep));
     }
 
+    /// Runs [`forget_checkpoints`]; a failure is logged and no event.
+    pub fn forget_checkpoints(&self) {
+        self.send(Command::Forget);
+    }
+
     /// About how many bytes were handed over and are not written yet: who encodes should pause when they
     /// are many.
     pub fn pending_bytes(&self) -> usize {
@@ -216,10 +222,17 @@ impl Desk {
                 Command::Abort(checkpoint) => self.abort(checkpoint),
                 Command::Publish(manifest) => self.publish(&manifest),
                 Command::Collect(keep) => self.collect(keep),
+                Command::Forget => self.forget(),
             }
         }
         for checkpoint in std::mem::take(&mut self.parts).into_keys() {
             self.remove(checkpoint);
+        }
+    }
+
+    fn forget(&self) {
+        if let Err(error) = forget_checkpoints(self.store.as_ref()) {
+            tracing::error!(%error, "older checkpoints stay");
         }
     }
 

@@ -97,6 +97,13 @@ pub(crate) struct Coordinator {
 impl Coordinator {
     pub fn new(worker: Rc<WorkerContext>) -> Self {
         let sources = worker.control.sources();
+        if worker.config.resume == Resume::Fresh
+            && let Some(writer) = worker.checkpoint.writer()
+        {
+            // Sources and sinks are open by now. Were the job to die before its first checkpoint, it must not go on
+            // from one of its life before: sinks have begun anew.
+            writer.forget_checkpoints();
+        }
         Coordinator {
             epoch: worker.epoch.get(),
             phase: Phase::Idle,
@@ -416,11 +423,7 @@ impl Coordinator {
             let bytes: u64 = pending.parts.iter().map(|p| p.bytes).sum();
             self.newest = self.publishing.take();
             if let Some(writer) = self.worker.checkpoint.writer() {
-                // After a fresh start the checkpoints of the life before go away.
-                let fresh = self.worker.config.resume == Resume::Fresh
-                    && self.worker.registry.checkpoints.completed.get() == 0;
-                let keep = if fresh { 1 } else { self.worker.config.retained_checkpoints };
-                writer.collect_garbage(keep);
+                writer.collect_garbage(self.worker.config.retained_checkpoints);
             }
             self.whole_next = false;
             metrics.last_complete.set(pending.checkpoint);

@@ -71,10 +71,19 @@ const HEADER: usize = CHECKSUM + 4;
 
 impl<T: Layout> Default for Abomonated<T> {
     fn default() -> Self {
-        const { assert!(align_of::<T>() <= align_of::<Aligned>(), "the type is aligned too much") };
+        const {
+            assert!(
+                align_of::<T>() <= align_of::<Aligned>(),
+                "the type is aligned too much"
+            )
+        };
         let mut layout = String::new();
         // The same number of another machine may mean another one.
-        let endian = if cfg!(target_endian = "big") { "big" } else { "little" };
+        let endian = if cfg!(target_endian = "big") {
+            "big"
+        } else {
+            "little"
+        };
         let _ = write!(layout, "1,{endian},{},", size_of::<usize>());
         T::describe(&mut layout);
         Abomonated {
@@ -146,9 +155,8 @@ impl<T: Layout> Codec<T> for Abomonated<T> {
         buffer.clear();
         buffer.resize(body.len().div_ceil(size_of::<Aligned>()).max(1), 0);
         // SAFETY: the buffer is that long, its bytes are initialised, and bytes have no alignment.
-        let copy = unsafe {
-            std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<u8>(), body.len())
-        };
+        let copy =
+            unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<u8>(), body.len()) };
         copy.copy_from_slice(body);
         // SAFETY: the bytes are those that `encode` wrote for this type in a program where it lay in memory as
         // it does here: their checksum is right and the fingerprint is that of this layout. They are no
@@ -158,7 +166,7 @@ impl<T: Layout> Codec<T> for Abomonated<T> {
         // is never dropped as a `T`.
         let decoded = unsafe { abomonation::decode::<T>(copy) };
         match decoded {
-            Some((value, rest)) if rest.is_empty() => Ok(value.clone()),
+            Some((value, [])) => Ok(value.clone()),
             Some((_, rest)) => Err(self.refuse(&format!("{} bytes are left", rest.len()))),
             None => Err(self.refuse("what it owns is cut short")),
         }
@@ -176,7 +184,9 @@ macro_rules! plain {
     )*};
 }
 
-plain!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64, bool, char);
+plain!(
+    u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64, bool, char
+);
 
 // SAFETY: elements without padding lie next to each other.
 unsafe impl<T: Layout, const N: usize> Layout for [T; N]
@@ -214,7 +224,7 @@ fn describe_words(to: &mut String) {
     let mut vector: Vec<u8> = Vec::with_capacity(7);
     vector.push(0);
     // SAFETY: a vector is three words (checked above), all of them initialised.
-        let words: [usize; 3] = unsafe { std::mem::transmute_copy(&vector) };
+    let words: [usize; 3] = unsafe { std::mem::transmute_copy(&vector) };
     for word in words {
         to.push(match word {
             1 => 'l',
@@ -278,10 +288,7 @@ macro_rules! abomonate {
                     Ok(())
                 }
 
-                unsafe fn exhume<'a, 'b>(
-                    &'a mut self,
-                    bytes: &'b mut [u8],
-                ) -> Option<&'b mut [u8]> {
+                unsafe fn exhume<'b>(&mut self, bytes: &'b mut [u8]) -> Option<&'b mut [u8]> {
                     // SAFETY: as the caller vouches.
                     $(let bytes = unsafe { self.$field.exhume(bytes)? };)*
                     Some(bytes)

@@ -28,7 +28,7 @@ pub use kinds::{
     ValueState,
 };
 pub use spec::StateSpec;
-pub use table::{Found, KeyedTable, Slot};
+pub use table::{Found, KeyedTable, LOOKUPS, Slot};
 pub use timers::{TimeDomain, Timer};
 pub use ttl::Ttl;
 

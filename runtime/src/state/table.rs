@@ -24,7 +24,8 @@
 
 use super::codec::{Codec, Compact, put_varint, take_slice};
 use super::{
-    BlockSink, BlockView, SHARDS, SliceBudget, Snapshot, StateDescriptor, check_descriptor, shard_of,
+    BlockSink, BlockView, SHARDS, SliceBudget, Snapshot, StateDescriptor, check_descriptor,
+    shard_of,
 };
 use crate::checkpoint::BlockKind;
 use crate::error::{Error, ErrorKind, Result};
@@ -84,10 +85,17 @@ enum Cell<K, S> {
 /// What [`KeyedTable::find_all`] found of a key.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
-    hash: u64,
+    hash: u32,
     shard: u32,
-    index: Option<u32>,
+    /// The place in its shard; [`NOWHERE`] when it is not there.
+    index: u32,
 }
+
+/// How many keys to look up at once before their states are changed: so many entries fit the first cache.
+pub const LOOKUPS: usize = 64;
+
+/// No place in a shard.
+const NOWHERE: u32 = u32::MAX;
 
 /// Index and the 32 hash bits that a probe needs, so that a resize does not touch the entries.
 #[derive(Clone, Copy)]
@@ -275,7 +283,9 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         let touched = hashes.iter().filter(|hash| {
             let shard = &self.shards[self.shard_at(**hash) as usize];
             let hash = **hash as u32;
-            let index = shard.index.find(probe_hash(hash), |index| index.hash == hash);
+            let index = shard
+                .index
+                .find(probe_hash(hash), |index| index.hash == hash);
             index.is_some_and(|index| {
                 let cell = &shard.cells[index.at as usize];
                 matches!(cell, Cell::Used(entry) if entry.changed == self.period)
@@ -315,16 +325,28 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         (slot, self.touch(slot).1)
     }
 
-    /// Looks up many keys at once. One lookup waits for memory two or three times; many that do not depend on
-    /// each other wait together. Good until a key is removed.
-    pub fn find_all<'k>(&self, keys: impl Iterator<Item = &'k K>, found: &mut Vec<Found>) {
+    /// Looks up many keys at once. One lookup waits for memory two or three times, for each load tells where
+    /// the next one is; so all keys take the first step, then all the next: what does not depend on each
+    /// other waits together. Good until a key is removed.
+    pub fn find_all<'k>(&self, keys: impl Iterator<Item = &'k K> + Clone, found: &mut Vec<Found>) {
         found.clear();
-        found.extend(keys.map(|key| {
+        found.extend(keys.clone().map(|key| {
             let hash = stable_hash(key);
-            let shard = self.shard_at(hash);
-            let index = self.shards[shard as usize].find(key, hash as u32);
-            Found { hash, shard, index }
+            Found {
+                hash: hash as u32,
+                shard: self.shard_at(hash),
+                index: NOWHERE,
+            }
         }));
+        for found in found.iter_mut() {
+            found.index = self.shards[found.shard as usize].probe(found.hash);
+        }
+        for (found, key) in found.iter_mut().zip(keys) {
+            let shard = &self.shards[found.shard as usize];
+            if found.index != NOWHERE && !shard.holds(found.index, key) {
+                found.index = shard.find(key, found.hash).unwrap_or(NOWHERE);
+            }
+        }
     }
 
     /// [`entry`](Self::entry) for a key that [`find_all`](Self::find_all) has looked up.
@@ -335,14 +357,22 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         key: &K,
         make: impl FnOnce() -> S,
     ) -> (Slot, &mut S) {
-        let Found { hash, shard, index } = found;
-        // Not there then, it may have come since: with a record before this one.
-        let index = index.or_else(|| self.shards[shard as usize].find(key, hash as u32));
+        let Found { shard, index, .. } = found;
         let slot = match index {
-            Some(index) => Slot { shard, index },
-            None => self.insert_new(shard, hash as u32, key.clone(), make()),
+            NOWHERE => self.entry_missed(found, key, make),
+            _ => Slot { shard, index },
         };
         (slot, self.touch(slot).1)
+    }
+
+    /// Not there when all keys were looked up, it may have come since: with a record before this one.
+    #[inline(never)]
+    fn entry_missed(&mut self, found: Found, key: &K, make: impl FnOnce() -> S) -> Slot {
+        let Found { hash, shard, .. } = found;
+        match self.shards[shard as usize].find(key, hash) {
+            Some(index) => Slot { shard, index },
+            None => self.insert_new(shard, hash, key.clone(), make()),
+        }
     }
 
     /// Puts a state in place of whatever the key had.
@@ -385,7 +415,10 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
 
     /// Key and state in a slot, if it is in use.
     pub fn try_at(&self, slot: Slot) -> Option<(&K, &S)> {
-        match self.shards[slot.shard as usize].cells.get(slot.index as usize) {
+        match self.shards[slot.shard as usize]
+            .cells
+            .get(slot.index as usize)
+        {
             Some(Cell::Used(entry)) => Some((&entry.key, &entry.state)),
             _ => None,
         }
@@ -580,8 +613,18 @@ impl<K: Key, S: 'static, C: Codec<S>> Snapshot for KeyedTable<K, S, C> {
             self.next_shard += 1;
             let frozen = shard.cold.frozen.take().unwrap_or_default();
             if frozen.entries > 0 || (frozen.full && owned) {
-                let kind = if frozen.full { BlockKind::Full } else { BlockKind::Delta };
-                sink.block(&self.descriptor, kind, number, frozen.entries, frozen.buffer);
+                let kind = if frozen.full {
+                    BlockKind::Full
+                } else {
+                    BlockKind::Delta
+                };
+                sink.block(
+                    &self.descriptor,
+                    kind,
+                    number,
+                    frozen.entries,
+                    frozen.buffer,
+                );
             }
             if budget.exhausted() && self.next_shard < SHARDS {
                 return false;
@@ -601,7 +644,8 @@ impl<K: Key, S: 'static, C: Codec<S>> Snapshot for KeyedTable<K, S, C> {
     fn needs_since(&self) -> CheckpointId {
         let range = self.groups.range(self.worker);
         let groups = self.groups.count();
-        let owned = shard_of(range.start, groups) as usize..=shard_of(range.end - 1, groups) as usize;
+        let owned =
+            shard_of(range.start, groups) as usize..=shard_of(range.end - 1, groups) as usize;
         let oldest = self.full_at[owned].iter().min();
         oldest.map_or(0, |at| CheckpointId::from(*at))
     }
@@ -693,6 +737,20 @@ impl<K: Key, S> Shard<K, S> {
                     && matches!(&self.cells[index.at as usize], Cell::Used(e) if e.key == *key)
             })
             .map(|index| index.at)
+    }
+
+    /// The place of an entry with this hash: nearly always the one looked for.
+    #[inline]
+    fn probe(&self, hash: u32) -> u32 {
+        let index = self
+            .index
+            .find(probe_hash(hash), |index| index.hash == hash);
+        index.map_or(NOWHERE, |index| index.at)
+    }
+
+    #[inline]
+    fn holds(&self, at: u32, key: &K) -> bool {
+        matches!(&self.cells[at as usize], Cell::Used(entry) if entry.key == *key)
     }
 
     fn add(&mut self, entry: Entry<K, S>, hash: u32) -> u32 {

@@ -8,6 +8,7 @@ use crate::state::{
     BlockSink, BlockView, Compact, KeyedTable, SliceBudget, Snapshot, StateDescriptor,
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Account {
@@ -159,9 +160,7 @@ impl BlockSink for Blocks {
     }
 }
 
-fn restored<C: Codec<ordered::Pair>>(
-    blocks: &Blocks,
-) -> Result<KeyedTable<u64, ordered::Pair, C>> {
+fn restored<C: Codec<ordered::Pair>>(blocks: &Blocks) -> Result<KeyedTable<u64, ordered::Pair, C>> {
     let mut table = KeyedTable::new("pairs");
     table.assign(KeyGroups::new(4096, 1), 0);
     for (state, kind, shard, payload) in &blocks.0 {
@@ -199,7 +198,10 @@ fn a_table_of_copied_memory() {
     };
     assert_eq!(error.kind(), ErrorKind::Incompatible);
     let text = error.to_string();
-    assert!(text.contains("\"pairs\"") && text.contains("abomonation-16-8-"), "{text}");
+    assert!(
+        text.contains("\"pairs\"") && text.contains("abomonation-16-8-"),
+        "{text}"
+    );
 }
 
 /// A hundred bytes of plain fields; an alignment of eight makes it 104.
@@ -216,8 +218,15 @@ struct PlainHead {
     sums: [f64; 4],
 }
 
-crate::abomonate!(PlainHead { ids: [u64; 6], sums: [f64; 4] });
-crate::abomonate!(Filled { plain: PlainHead, counts: [u32; 5], fill: u32 });
+crate::abomonate!(PlainHead {
+    ids: [u64; 6],
+    sums: [f64; 4]
+});
+crate::abomonate!(Filled {
+    plain: PlainHead,
+    counts: [u32; 5],
+    fill: u32
+});
 
 fn filled(i: u64) -> Filled {
     let i = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -231,25 +240,32 @@ fn filled(i: u64) -> Filled {
     }
 }
 
-/// Nanoseconds for each of `values` to be encoded and decoded, and the bytes of one.
+/// Nanoseconds for each of `values` to be encoded and decoded, and the bytes of one. Values are taken some
+/// thousands at a time, as the shards of a table are, so that it is not memory that is measured.
 fn cost<C: Codec<Filled>>(values: &[Filled]) -> (f64, f64, usize) {
     let codec = C::default();
-    let per = |watch: Stopwatch| watch.elapsed().as_nanos() as f64 / values.len() as f64;
-    let mut bytes = Vec::with_capacity(values.len() * 150);
-    let mut ends = Vec::with_capacity(values.len());
-    let watch = Stopwatch::start();
-    for value in values {
-        codec.encode(value, &mut bytes);
-        ends.push(bytes.len());
+    let (mut encoding, mut decoding, mut size) = (Duration::ZERO, Duration::ZERO, 0);
+    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+    for shard in values.chunks(4_096) {
+        bytes.clear();
+        ends.clear();
+        let watch = Stopwatch::start();
+        for value in shard {
+            codec.encode(value, &mut bytes);
+            ends.push(bytes.len());
+        }
+        encoding += watch.elapsed();
+        size += bytes.len();
+        let watch = Stopwatch::start();
+        let mut start = 0;
+        for (end, value) in ends.iter().zip(shard) {
+            assert_eq!(codec.decode(&bytes[start..*end]).unwrap(), *value);
+            start = *end;
+        }
+        decoding += watch.elapsed();
     }
-    let encoding = per(watch);
-    let watch = Stopwatch::start();
-    let mut start = 0;
-    for (end, value) in ends.iter().zip(values) {
-        assert_eq!(codec.decode(&bytes[start..*end]).unwrap(), *value);
-        start = *end;
-    }
-    (encoding, per(watch), bytes.len() / values.len())
+    let per = |time: Duration| time.as_nanos() as f64 / values.len() as f64;
+    (per(encoding), per(decoding), size / values.len())
 }
 
 #[test]

@@ -264,3 +264,42 @@ fn a_skipped_checkpoint_loses_no_change() {
     let restored = chain.restore(&[table.needs_since()], 1);
     assert_eq!(restored[0].get(&1).unwrap(), "new");
 }
+
+/// Two keys of one shard whose hashes agree in all the bits that the index keeps: the one found by its hash
+/// may be the other, so a lookup compares the key before it believes it.
+#[test]
+fn keys_of_one_hash_are_told_apart() {
+    let (here, other) = (411_617, 1_226_696);
+    let mut table = Table::new("model");
+    let (a, b) = (stable_hash(&here), stable_hash(&other));
+    assert_eq!((a as u32, table.shard_at(a)), (b as u32, table.shard_at(b)));
+    let mut found = Vec::new();
+    for (key, keys) in [(here, 1), (other, 2), (here, 2)] {
+        table.find_all([key].iter(), &mut found);
+        table.entry_found(found[0], &key, || key.to_string());
+        assert_eq!(table.len(), keys);
+    }
+    table.find_all([other, 7, here, here].iter(), &mut found);
+    for (found, key) in found.iter().zip([other, 7, here, here]) {
+        let (_, state) = table.entry_found(*found, &key, || "new".into());
+        let expected = if key == 7 {
+            "new".into()
+        } else {
+            key.to_string()
+        };
+        assert_eq!(*state, expected);
+    }
+}
+
+/// A key that comes twice in what is looked up at once, and was not there: the second one finds what the first
+/// one made.
+#[test]
+fn a_key_looked_up_twice_is_made_once() {
+    let mut table = Table::new("model");
+    let mut found = Vec::new();
+    table.find_all([5, 5].iter(), &mut found);
+    table.entry_found(found[0], &5, || "first".into());
+    let (_, state) = table.entry_found(found[1], &5, || "second".into());
+    assert_eq!(state, "first");
+    assert_eq!(table.len(), 1);
+}
