@@ -1,15 +1,17 @@
 //! Rolling aggregates per key: the result so far, for every record.
 
 use crate::aggregate::Aggregator;
+use millstream_runtime::driver::Position;
 use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, UserResult};
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::state::{KeyedTable, Snapshot};
+use millstream_runtime::state::{Found, KeyedTable, LOOKUPS, Snapshot};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 pub(crate) struct Rolling<K, V, G: Aggregator<V>> {
     aggregator: Arc<G>,
     table: KeyedTable<K, G::Acc>,
+    found: Vec<Found>,
     marker: PhantomData<fn(V)>,
 }
 
@@ -18,6 +20,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> Rolling<K, V, G> {
         Rolling {
             aggregator,
             table: KeyedTable::new("accumulators"),
+            found: Vec::new(),
             marker: PhantomData,
         }
     }
@@ -46,6 +49,34 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for Rolling<K, V, G> {
         self.aggregator.add(accumulator, value);
         let result = self.aggregator.result(accumulator);
         out.push(record.time, (key, result));
+        Ok(())
+    }
+
+    fn on_batch(
+        &mut self,
+        records: Vec<Record<(K, V)>>,
+        _: &mut OperatorContext,
+        out: &mut Output<(K, G::Out)>,
+        at: &Position<'_>,
+    ) -> UserResult {
+        let mut records = records.into_iter();
+        let mut index = 0;
+        while !records.as_slice().is_empty() {
+            let next = &records.as_slice()[..records.len().min(LOOKUPS)];
+            let keys = next.iter().map(|record| &record.value.0);
+            self.table.find_all(keys, &mut self.found);
+            for (found, record) in self.found.iter().zip(&mut records) {
+                at.set(index);
+                index += 1;
+                let (key, value) = record.value;
+                let (_, accumulator) = self
+                    .table
+                    .entry_found(*found, &key, || self.aggregator.create());
+                self.aggregator.add(accumulator, value);
+                let result = self.aggregator.result(accumulator);
+                out.push(record.time, (key, result));
+            }
+        }
         Ok(())
     }
 }

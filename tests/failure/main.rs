@@ -8,5 +8,6 @@ mod disk;
 mod fit;
 mod flow;
 mod harness;
+mod idle;
 mod resume;
 mod user_code;

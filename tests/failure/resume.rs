@@ -87,12 +87,16 @@ fn fresh_that_dies_before_its_first_checkpoint() {
     let out = dir.path().join("out");
     let start = |resume: Resume, dies: bool| {
         let job = Job::new("counting");
-        job.timed_source("numbers", Numbers::new(COUNT, 2), WatermarkStrategy::ascending())
-            .inspect(move |n| assert!(!dies || n % 1_000 != 999, "it dies"))
-            .key_by(|n| n % 7)
-            .count()
-            .map(|(key, number)| format!("{key} {number}"))
-            .sink("out", FileSink::lines(&out).overwrite(true));
+        job.timed_source(
+            "numbers",
+            Numbers::new(COUNT, 2),
+            WatermarkStrategy::ascending(),
+        )
+        .inspect(move |n| assert!(!dies || n % 1_000 != 999, "it dies"))
+        .key_by(|n| n % 7)
+        .count()
+        .map(|(key, number)| format!("{key} {number}"))
+        .sink("out", FileSink::lines(&out).overwrite(true));
         job.start(JobConfig {
             resume,
             checkpoint_interval: Duration::from_secs(3_600),

@@ -102,7 +102,11 @@ fn report_costs(
 }
 
 fn at_full_speed(report: &mut Report, options: &Options) -> std::io::Result<()> {
-    let updates = if options.quick { 10_000_000 } else { 60_000_000 };
+    let updates = if options.quick {
+        10_000_000
+    } else {
+        60_000_000
+    };
     let name = "unlimited-1w";
     let case = FullSpeedCase { updates };
     let results = take_turns(&fast_contenders(), &case, name, options);

@@ -11,7 +11,11 @@ use std::time::Duration;
 fn main() -> std::io::Result<ExitCode> {
     let options = Options::from_args("idle");
     let mut report = Report::open("idle", &options)?;
-    let time = Duration::from_secs(options.seconds.unwrap_or(if options.quick { 2 } else { 20 }));
+    let time = Duration::from_secs(
+        options
+            .seconds
+            .unwrap_or(if options.quick { 2 } else { 20 }),
+    );
     for (name, case) in cases(time) {
         if options.wants("millstream", &name) {
             let cpu_s = (idle(&case) * 1e3).round() / 1e3;

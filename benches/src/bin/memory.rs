@@ -15,7 +15,11 @@ const SLACK: f64 = 1.05;
 fn main() -> std::io::Result<ExitCode> {
     let options = Options::from_args("memory");
     let mut report = Report::open("memory", &options)?;
-    let time = Duration::from_secs(options.seconds.unwrap_or(if options.quick { 5 } else { 60 }));
+    let time = Duration::from_secs(
+        options
+            .seconds
+            .unwrap_or(if options.quick { 5 } else { 60 }),
+    );
     let micro_batch = Mode::MicroBatch {
         interval: Duration::from_millis(100),
     };
@@ -25,7 +29,11 @@ fn main() -> std::io::Result<ExitCode> {
         ("micro-batch-1w", 1, micro_batch),
     ] {
         if options.wants("millstream", name) {
-            let case = MemoryCase { workers, mode, time };
+            let case = MemoryCase {
+                workers,
+                mode,
+                time,
+            };
             report_run(&mut report, name, &memory(&case))?;
         }
     }
@@ -54,5 +62,9 @@ fn megabytes(samples: &[u64]) -> [f64; 3] {
     let mb = |bytes: u64| (bytes as f64 / 1e5).round() / 10.0;
     let least = samples.iter().min().copied().unwrap_or(0);
     let most = samples.iter().max().copied().unwrap_or(0);
-    [mb(least), median(samples.iter().map(|bytes| mb(*bytes))), mb(most)]
+    [
+        mb(least),
+        median(samples.iter().map(|bytes| mb(*bytes))),
+        mb(most),
+    ]
 }

@@ -4,8 +4,8 @@ use millstream_benches::common::contest::{Contender, take_turns};
 use millstream_benches::common::options::Options;
 use millstream_benches::common::report::Report;
 use millstream_benches::common::throughput::ThroughputRun;
-use millstream_benches::twins::bare;
 use millstream_benches::product;
+use millstream_benches::twins::bare;
 use millstream_benches::twins::timely_windows::{self, WindowsCase};
 use std::process::ExitCode;
 

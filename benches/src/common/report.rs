@@ -175,7 +175,9 @@ fn listed(figures: &Value) -> String {
     let Value::Object(figures) = figures else {
         return figures.to_string();
     };
-    let pairs = figures.iter().map(|(name, value)| format!("{name} {value}"));
+    let pairs = figures
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"));
     pairs.collect::<Vec<_>>().join("  ")
 }
 

@@ -48,7 +48,9 @@ fn run(case: &ChainCase, maps: u64, chaining: bool) -> ThroughputRun {
             all: all.clone(),
             make: Answer::default,
             take: |answer: &mut Answer, records: &mut Vec<Record<u64>>| {
-                records.iter().for_each(|record| answer.add_pair(record.value, 0));
+                records
+                    .iter()
+                    .for_each(|record| answer.add_pair(record.value, 0));
             },
             item: PhantomData,
         };

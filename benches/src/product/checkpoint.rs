@@ -134,7 +134,10 @@ fn watch(handle: &JobHandle, clock: Clock, warm_until_ns: u64) -> (Vec<(Duration
         let report = handle.report();
         if report.checkpoints > seen {
             seen = report.checkpoints;
-            checkpoints.push((report.last_checkpoint_duration, report.last_checkpoint_bytes));
+            checkpoints.push((
+                report.last_checkpoint_duration,
+                report.last_checkpoint_bytes,
+            ));
         }
         if resident == 0 && clock.now_ns() >= warm_until_ns {
             resident = process::resident_bytes();

@@ -47,7 +47,10 @@ pub fn idle(case: &IdleCase) -> f64 {
             let folder = data_folder().join("empty");
             std::fs::create_dir_all(&folder).expect("the folder can be made");
             let path = folder.to_str().expect("the path is text");
-            count(&job.source("files", TextFiles::new(path).watch(Duration::from_millis(200))));
+            count(&job.source(
+                "files",
+                TextFiles::new(path).watch(Duration::from_millis(200)),
+            ));
         }
     }
     let config = JobConfig {

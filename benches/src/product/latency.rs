@@ -52,8 +52,11 @@ pub(super) fn recorder(
     all: &Recorders,
     schedule: Schedule,
     clock: Clock,
-) -> Tally<Counted, Vec<Recorder>, impl Fn(&mut Vec<Recorder>, &mut Vec<Record<Counted>>) + Clone + use<>>
-{
+) -> Tally<
+    Counted,
+    Vec<Recorder>,
+    impl Fn(&mut Vec<Recorder>, &mut Vec<Record<Counted>>) + Clone + use<>,
+> {
     Tally {
         all: all.clone(),
         make: Vec::new,

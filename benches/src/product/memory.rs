@@ -48,10 +48,12 @@ pub fn memory(case: &MemoryCase) -> MemoryRun {
     let made = Generator::new(|at, _| (at.index % 10_000, [at.index; 8]))
         .rate(SOURCE_PER_S)
         .splits(case.workers);
-    job.source("fast", made)
-        .keyed()
-        .reduce(|_, new| new)
-        .sink("slow", Slow { per_s: SINK_PER_S / case.workers as f64 });
+    job.source("fast", made).keyed().reduce(|_, new| new).sink(
+        "slow",
+        Slow {
+            per_s: SINK_PER_S / case.workers as f64,
+        },
+    );
     let config = JobConfig {
         workers: case.workers,
         mode: case.mode,
@@ -62,7 +64,10 @@ pub fn memory(case: &MemoryCase) -> MemoryRun {
     let started = Stopwatch::start();
     let mut run = MemoryRun::default();
     while started.elapsed() < case.time {
-        assert!(!handle.wait_for(SAMPLE_EVERY), "an endless job does not end");
+        assert!(
+            !handle.wait_for(SAMPLE_EVERY),
+            "an endless job does not end"
+        );
         run.resident.push(process::resident_bytes());
         run.in_flight.push(handle.report().in_flight);
     }

@@ -47,7 +47,9 @@ pub fn word_totals(case: &WordCountCase) -> ThroughputRun {
 
 /// The text in as many ranges as there are workers.
 fn text(case: &WordCountCase) -> TextFiles {
-    let bytes = std::fs::metadata(&case.path).expect("the text is there").len();
+    let bytes = std::fs::metadata(&case.path)
+        .expect("the text is there")
+        .len();
     let path = case.path.to_str().expect("the path is text");
     TextFiles::new(path).split_size(bytes.div_ceil(case.workers as u64))
 }

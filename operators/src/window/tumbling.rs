@@ -12,7 +12,7 @@ use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
 };
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::state::{Found, KeyedTable, Slot, Snapshot};
+use millstream_runtime::state::{Found, KeyedTable, LOOKUPS, Slot, Snapshot};
 use millstream_runtime::time::EventTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -101,9 +101,6 @@ pub(crate) struct TumblingOperator<K, V, G: Aggregator<V>> {
     found: Vec<Found>,
     marker: PhantomData<fn(V)>,
 }
-
-/// How many keys are looked up before their records are placed: their entries fit the first cache.
-const LOOKUPS: usize = 64;
 
 impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
     pub fn new(

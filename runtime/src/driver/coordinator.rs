@@ -87,6 +87,8 @@ pub(crate) struct Coordinator {
     last_tick: Stopwatch,
     batch: Batch,
     batch_wanted: bool,
+    /// In micro-batch mode: something was read since the last barrier.
+    unsaved: bool,
     last_trigger: Stopwatch,
     first_trigger_done: bool,
     sources_left: usize,
@@ -116,6 +118,7 @@ impl Coordinator {
             last_tick: Stopwatch::start(),
             batch: Batch::Waiting,
             batch_wanted: true,
+            unsaved: false,
             last_trigger: Stopwatch::start(),
             first_trigger_done: false,
             sources_left: sources * worker.workers,
@@ -225,13 +228,17 @@ impl Coordinator {
         if self.sources_left == 0 {
             return Some(Purpose::Final);
         }
+        self.checkpoint_is_due().then_some(Purpose::Periodic)
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
         let interval = self.worker.config.checkpoint_interval;
-        (self.worker.checkpoint.is_durable() && self.last_checkpoint.elapsed() >= interval)
-            .then_some(Purpose::Periodic)
+        self.worker.checkpoint.is_durable() && self.last_checkpoint.elapsed() >= interval
     }
 
     /// Injects the barrier that ends the current period.
     fn inject(&mut self, purpose: Purpose) {
+        self.unsaved = false;
         let checkpoint = self.epoch.checkpoint();
         let whole = self.whole_next || purpose == Purpose::Savepoint;
         tracing::debug!(checkpoint, ?purpose, whole, "barrier");
@@ -255,14 +262,20 @@ impl Coordinator {
             }
             self.batch = Batch::Waiting;
             // A batch that read something is followed by another: there may be more.
-            self.batch_wanted |= self.worker.control.take_activity();
+            let read = self.worker.control.take_activity();
+            self.batch_wanted |= read;
+            self.unsaved |= read;
         }
         if self.phase != Phase::Idle {
             return None;
         }
         let ends = self.requested.is_some() || self.sources_left == 0;
         if !self.batch_wanted && !ends {
-            return None;
+            // What was read last is committed by a checkpoint of its own, if no batch follows it.
+            let due = self.unsaved && self.checkpoint_is_due();
+            if !due {
+                return self.next_checkpoint().filter(|_| self.unsaved);
+            }
         }
         if self.first_trigger_done && !ends {
             let elapsed = self.last_trigger.elapsed();

@@ -11,13 +11,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{NodeId, SplitState};
 use crate::metrics::{OperatorMetrics, SourceMetrics, SplitMetrics};
 use crate::operator::{BATCH_RECORDS, Output};
-use crate::source::{Batch, ReadStatus, ReaderContext, Source, Split, SplitEnumerator, SplitReader};
+use crate::source::{
+    Batch, ReadStatus, ReaderContext, Source, Split, SplitEnumerator, SplitReader, Waker,
+};
 use crate::state::{BlobState, Codec, Compact, SliceBudget, Snapshot, StateDescriptor};
 use crate::time::{CheckpointId, Epoch, EventTime, Time, WATERMARK_MAX, WATERMARK_MIN, Watermark};
 use crate::watermark::{WatermarkAssigner, WatermarkStrategy};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 use timely::progress::operate::SharedProgress;
@@ -74,7 +76,12 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
 
     fn build(&self, mut site: Site<'_, '_>) -> Result<()> {
         let out = site.output::<S::Item>(0, &[]);
-        let waker = site.waker();
+        let woken = Arc::new(AtomicBool::new(false));
+        let (flag, wake) = (woken.clone(), site.waker());
+        let waker = Waker::new(move || {
+            flag.store(true, Ordering::Release);
+            wake.wake();
+        });
         let mut alarm = Alarm::new(site.activator());
         site.worker.sources.borrow_mut().push(site.activator());
         let worker = site.worker.clone();
@@ -104,6 +111,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
             next_split: 0,
             watermark: WATERMARK_MIN,
             held: Held::new(),
+            woken,
             in_flight: InFlight::default(),
             tick_wanted: Epoch(0),
             batch: BatchState::Closed,
@@ -129,6 +137,8 @@ struct ActiveSplit<T> {
     last_record_ms: EventTime,
     /// Not to be polled before this processing time, in nanoseconds; `None`: poll now.
     wait_until_ns: Option<i64>,
+    /// It had nothing to read, and no waker was called since.
+    waiting: bool,
     paused: bool,
     metrics: Arc<SplitMetrics>,
 }
@@ -201,6 +211,8 @@ struct SourceDriver<S: Source> {
     next_split: usize,
     watermark: Watermark,
     held: Held,
+    /// A reader has called its waker.
+    woken: Arc<AtomicBool>,
     in_flight: InFlight,
     /// The epoch in which a tick was last asked for.
     tick_wanted: Epoch,
@@ -221,6 +233,10 @@ impl<S: Source> SourceDriver<S> {
         let turn = Stopwatch::start();
         self.worker.running.node.set(self.node);
         self.take_assignments()?;
+        if self.woken.swap(false, Ordering::AcqRel) {
+            // Which split it was for only its reader knows.
+            self.splits.iter_mut().for_each(|split| split.waiting = false);
+        }
         self.in_flight.complete(self.worker.completed_epoch.get());
         self.shared.in_flight.set(self.in_flight.records);
         let reading = if self.worker.config.mode.is_micro_batch() {
@@ -308,8 +324,21 @@ impl<S: Source> SourceDriver<S> {
         let now = self.worker.clock.now_ns();
         self.splits
             .iter()
-            .any(|s| s.wait_until_ns.is_none_or(|until| until <= now))
+            .any(|s| !s.waiting && s.wait_until_ns.is_none_or(|until| until <= now))
             || (self.has_ended() && !self.reported_finished)
+            || self.idleness_changes(now.div_euclid(1_000_000))
+    }
+
+    /// Whether a split is about to become idle, or active again: the watermark may go on then.
+    fn idleness_changes(&self, now_ms: EventTime) -> bool {
+        let Some(timeout) = self.strategy.as_ref().and_then(|s| s.idle_timeout) else {
+            return false;
+        };
+        let timeout = timeout.as_millis() as i64;
+        self.splits.iter().any(|split| {
+            let idle = now_ms - split.last_record_ms >= timeout;
+            idle != split.metrics.idle.load(Ordering::Relaxed)
+        })
     }
 
     /// Raises the epoch to the one in force; at a barrier the positions go into the snapshot first.
@@ -417,6 +446,7 @@ impl<S: Source> SourceDriver<S> {
         let status = split.reader.poll(&mut batch, max).map_err(|error| {
             error.within(format!("split {}", split.state.id))
         })?;
+        split.waiting = status == ReadStatus::Waiting;
         split.wait_until_ns = match status {
             ReadStatus::More | ReadStatus::Finished => None,
             // Polled again when the waker or anything else activates the source.
@@ -734,6 +764,7 @@ impl<S: Source> SourceDriver<S> {
             watermark,
             last_record_ms: self.worker.clock.now_ms(),
             wait_until_ns: None,
+            waiting: false,
             paused: false,
             metrics,
         });

@@ -2,6 +2,7 @@
 //! snapshots in slices, and the one capability it holds.
 
 use super::context::{Doing, PartSink, WorkerContext};
+use super::control::Report;
 use super::gate::{Admission, Gate, Target};
 use super::port::Changes;
 use crate::clock::Stopwatch;
@@ -10,7 +11,7 @@ use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::graph::NodeId;
 use crate::operator::{OperatorContext, OperatorCore, Output, Work};
 use crate::state::{BlobState, SliceBudget, Snapshot, StateDescriptor};
-use crate::time::{CheckpointId, Time, WATERMARK_MAX, WATERMARK_MIN, Watermark};
+use crate::time::{CheckpointId, Epoch, Time, WATERMARK_MAX, WATERMARK_MIN, Watermark};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -120,6 +121,8 @@ pub(crate) struct Station<O: OperatorCore> {
     pub gate: Gate,
     held: Held,
     encoding: Encoding,
+    /// The epoch in which a micro-batch was last asked for.
+    batch_wanted: Epoch,
     /// The watermark, as a state.
     mark: BlobState<Watermark>,
     /// The watermark rose, and what came due is not all fired.
@@ -153,6 +156,7 @@ impl<O: OperatorCore> Station<O> {
             worker,
             held: Held::new(),
             encoding: Encoding::Idle,
+            batch_wanted: Epoch(0),
             mark,
             firing: false,
         })
@@ -183,10 +187,12 @@ impl<O: OperatorCore> Station<O> {
             self.context.metrics.watermark.set(self.context.watermark);
         }
         let batched = self.worker.config.mode.is_micro_batch();
-        if (!batched || target.epoch > self.held.time().epoch)
-            && self.fire_processing_time(turn)? == Work::More
-        {
-            return Ok(Advance::Unfinished);
+        if !batched || target.epoch > self.held.time().epoch {
+            if self.fire_processing_time(turn)? == Work::More {
+                return Ok(Advance::Unfinished);
+            }
+        } else {
+            self.want_batch();
         }
         if target.epoch.checkpoint() > self.gate.period() {
             if !matches!(self.encoding, Encoding::Idle) {
@@ -232,6 +238,16 @@ impl<O: OperatorCore> Station<O> {
         })?;
         self.firing |= work == Work::More;
         Ok(())
+    }
+
+    /// Processing-time timers fire at the end of a batch: asks for one when some are due.
+    fn want_batch(&mut self) {
+        let due = self.operator.next_processing_time();
+        let epoch = self.held.time().epoch;
+        if due.is_some_and(|due| due <= self.context.now_ms) && self.batch_wanted != epoch {
+            self.batch_wanted = epoch;
+            self.worker.report(Report::BatchWanted);
+        }
     }
 
     fn fire_processing_time(&mut self, turn: Stopwatch) -> Result<Work> {
