@@ -33,7 +33,10 @@ const TEXT: &str = include_str!("data/carroll.txt");
 fn main() -> ExitCode {
     let program = Program::new("word-count")
         .about("counts the words of a text in windows of one second of event time")
-        .argument("FILE", "text files to count; default: two poems, read aloud")
+        .argument(
+            "FILE",
+            "text files to count; default: two poems, read aloud",
+        )
         .defaults(JobConfig {
             checkpoint_dir: Some(PathBuf::from("target/word-count/checkpoints")),
             ..JobConfig::default()

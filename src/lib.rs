@@ -45,7 +45,6 @@ pub use millstream_runtime::{Error, ErrorKind, Result};
 
 /// Everything that a job usually needs.
 pub mod prelude {
-    pub use crate::{Args, Program};
     pub use crate::connectors::callback::ForEach;
     pub use crate::connectors::collect::Collect;
     pub use crate::connectors::console::Console;
@@ -60,6 +59,7 @@ pub mod prelude {
     pub use crate::runtime::record::{Data, Key, Record};
     pub use crate::runtime::watermark::{WatermarkGenerator, WatermarkStrategy};
     pub use crate::runtime::{Error, ErrorKind, Result};
+    pub use crate::{Args, Program};
 }
 
 /// The README's snippets are tests.

@@ -35,12 +35,23 @@ fn run(config: JobConfig) -> Vec<(i64, u64, u64)> {
 fn counts_windows_in_both_modes() {
     let mut expected = std::collections::BTreeMap::new();
     for i in 0..10_000i64 {
-        *expected.entry((i / 1000 * 1000, (i % 7) as u64)).or_insert(0u64) += 1;
+        *expected
+            .entry((i / 1000 * 1000, (i % 7) as u64))
+            .or_insert(0u64) += 1;
     }
     let expected: Vec<_> = expected.into_iter().map(|((s, k), n)| (s, k, n)).collect();
     for workers in [1, 2] {
-        for mode in [Mode::Continuous, Mode::MicroBatch { interval: Duration::ZERO }] {
-            let rows = run(JobConfig { workers, mode, ..Default::default() });
+        for mode in [
+            Mode::Continuous,
+            Mode::MicroBatch {
+                interval: Duration::ZERO,
+            },
+        ] {
+            let rows = run(JobConfig {
+                workers,
+                mode,
+                ..Default::default()
+            });
             assert_eq!(rows, expected, "{mode} on {workers}");
         }
     }

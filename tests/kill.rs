@@ -3,14 +3,17 @@
 
 use fastrand::Rng;
 use millstream::prelude::*;
+use millstream::runtime::clock::Stopwatch;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const EVENTS: u64 = 30_000;
 const KEYS: u64 = 50;
 const WINDOW_MS: i64 = 100;
+/// A job that is killed again and again gets to its end in this time, or the test fails.
+const DEADLINE: Duration = Duration::from_secs(120);
 const CHILD: &str = "MILLSTREAM_KILL_TEST";
 
 fn key(index: u64) -> u64 {
@@ -91,14 +94,15 @@ fn start_child(dir: &Path, rng: &mut Rng) -> Child {
         .unwrap()
 }
 
-/// Waits for the child's end, but kills it at `until`; whether it ended by itself.
-fn run_until(child: &mut Child, until: Instant) -> bool {
+/// Waits for the child's end, but kills it after `patience`; whether it ended by itself.
+fn run_for(child: &mut Child, patience: Duration) -> bool {
+    let started = Stopwatch::start();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success(), "the child failed: {}", errors(child));
             return true;
         }
-        if Instant::now() >= until {
+        if started.elapsed() >= patience {
             child.kill().unwrap();
             child.wait().unwrap();
             return false;
@@ -160,12 +164,15 @@ fn killed_at_random_moments() {
     for seed in 0.. {
         let mut rng = Rng::with_seed(seed);
         let dir = tempfile::tempdir().unwrap();
-        let overall = Instant::now() + Duration::from_secs(120);
+        let overall = Stopwatch::start();
         loop {
-            assert!(Instant::now() < overall, "seed {seed}: the job does not get to its end");
+            assert!(
+                overall.elapsed() < DEADLINE,
+                "seed {seed}: the job does not get to its end"
+            );
             let patience = Duration::from_millis(rng.u64(20..500));
             let mut child = start_child(dir.path(), &mut rng);
-            if run_until(&mut child, Instant::now() + patience) {
+            if run_for(&mut child, patience) {
                 break;
             }
             kills += 1;

@@ -184,7 +184,9 @@ fn round(seed: u64) {
             i64::MAX
         }));
         let job = shape.job(&events, dir.path(), &fuse);
-        let handle = job.start(config).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let handle = job
+            .start(config)
+            .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         if !crash {
             let until = rng.u64(1..5);
             handle.wait_for_checkpoints(until);
@@ -193,7 +195,11 @@ fn round(seed: u64) {
         match handle.wait() {
             Ok(report) => log.push(format!("{:?}", report.outcome)),
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::UserFunction, "seed {seed}: {error}");
+                assert_eq!(
+                    error.kind(),
+                    ErrorKind::UserFunction,
+                    "seed {seed}: {error}"
+                );
                 let text = error.to_string();
                 assert!(
                     text.contains("\"fuse\" on worker") && text.contains("the fuse blew"),
@@ -206,7 +212,9 @@ fn round(seed: u64) {
     let config = config(&mut rng, dir.path());
     log.push(format!("{config:?}"));
     let job = shape.job(&events, dir.path(), &Arc::new(AtomicI64::new(i64::MAX)));
-    let handle = job.start(config).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    let handle = job
+        .start(config)
+        .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     assert!(
         handle.wait_for(Duration::from_secs(60)),
         "seed {seed} hangs: {:#?}\n{log:#?}",
@@ -215,8 +223,16 @@ fn round(seed: u64) {
     handle.wait().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     let found = results(dir.path());
     if found != expected {
-        let missing: Vec<_> = expected.iter().filter(|l| !found.contains(l)).take(10).collect();
-        let extra: Vec<_> = found.iter().filter(|l| !expected.contains(l)).take(10).collect();
+        let missing: Vec<_> = expected
+            .iter()
+            .filter(|l| !found.contains(l))
+            .take(10)
+            .collect();
+        let extra: Vec<_> = found
+            .iter()
+            .filter(|l| !expected.contains(l))
+            .take(10)
+            .collect();
         panic!(
             "seed {seed}: {} lines, expected {}; missing {missing:#?}; extra {extra:#?}\n{log:#?}",
             found.len(),

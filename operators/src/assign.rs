@@ -30,7 +30,11 @@ impl<T: Data> OperatorCore for AssignTimestamps<T> {
 
     fn open(&mut self, _: &OperatorContext) {
         // Instances may have come to different points; none may run ahead of the slowest.
-        let restored = self.state.restored().into_iter().map(|(_, generator)| generator);
+        let restored = self
+            .state
+            .restored()
+            .into_iter()
+            .map(|(_, generator)| generator);
         if let Some(Some(slowest)) = restored.min() {
             self.assigner.restore(slowest);
         }

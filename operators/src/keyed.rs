@@ -56,10 +56,7 @@ impl<K: Key, V: Data> KeyedStream<K, V> {
     }
 
     /// Combines the values of each key with the one before: puts out the new value for every record.
-    pub fn reduce(
-        &self,
-        reduce: impl Fn(V, V) -> V + Send + Sync + 'static,
-    ) -> Stream<(K, V)> {
+    pub fn reduce(&self, reduce: impl Fn(V, V) -> V + Send + Sync + 'static) -> Stream<(K, V)> {
         self.rolling("reduce", Reduce::new(reduce))
     }
 

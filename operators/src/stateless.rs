@@ -233,7 +233,11 @@ impl<A: Data> Step<(u32, A), A> for Direct {
         output: &mut Vec<Record<A>>,
         _: &Position<'_>,
     ) -> Outcome {
-        output.extend(input.drain(..).map(|record| record.with(|(_, value)| value)));
+        output.extend(
+            input
+                .drain(..)
+                .map(|record| record.with(|(_, value)| value)),
+        );
         Ok(())
     }
 }

@@ -159,13 +159,13 @@ impl<T: Data> Stream<T> {
 
     /// Sends every record to every worker.
     pub fn broadcast(&self) -> Stream<T> {
-        let copies = self.builder.step(
-            "broadcast",
-            vec![self.edge()],
-            |context: &RouteContext| Broadcast {
-                workers: context.groups.workers(),
-            },
-        );
+        let copies = self
+            .builder
+            .step("broadcast", vec![self.edge()], |context: &RouteContext| {
+                Broadcast {
+                    workers: context.groups.workers(),
+                }
+            });
         let route: MakeRoute<(u32, T)> = Arc::new(|_| {
             Some(Box::new(ByWorker(|(target, _): &(u32, T)| {
                 *target as usize
@@ -181,12 +181,11 @@ impl<T: Data> Stream<T> {
     /// Assigns event times and watermarks here, in mid-graph: after parsing, say. One generator per
     /// worker; what the watermark was before no longer counts.
     pub fn assign_timestamps(&self, strategy: WatermarkStrategy<T>) -> Stream<T> {
-        let port = self.builder.operator(
-            "assign_timestamps",
-            "",
-            self.edge(),
-            move |_: &mut _| AssignTimestamps::new(&strategy),
-        );
+        let port = self
+            .builder
+            .operator("assign_timestamps", "", self.edge(), move |_: &mut _| {
+                AssignTimestamps::new(&strategy)
+            });
         self.with(port)
     }
 

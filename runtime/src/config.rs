@@ -211,7 +211,9 @@ impl JobConfig {
         }
         match (self.guarantee, &self.checkpoint_dir) {
             (Some(g @ (Guarantee::AtLeastOnce | Guarantee::ExactlyOnce)), None) => {
-                return wrong(format!("{g} needs a checkpoint directory (--checkpoint-dir)"));
+                return wrong(format!(
+                    "{g} needs a checkpoint directory (--checkpoint-dir)"
+                ));
             }
             (Some(Guarantee::AtMostOnce), Some(dir)) => {
                 return wrong(format!(

@@ -167,9 +167,7 @@ impl KeyGroups {
 
     /// The groups that worker `worker` owns.
     pub fn range(&self, worker: usize) -> Range<u32> {
-        let bound = |w: u64| {
-            (w * u64::from(self.groups)).div_ceil(u64::from(self.workers)) as u32
-        };
+        let bound = |w: u64| (w * u64::from(self.groups)).div_ceil(u64::from(self.workers)) as u32;
         bound(worker as u64)..bound(worker as u64 + 1)
     }
 }

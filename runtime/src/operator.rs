@@ -6,9 +6,9 @@
 
 use crate::driver::Position;
 use crate::error::{BoxError, Error, Result};
+use crate::hash::KeyGroups;
 use crate::metrics::OperatorMetrics;
 use crate::record::{Data, Record};
-use crate::hash::KeyGroups;
 use crate::state::Snapshot;
 use crate::time::{EventTime, Time, WATERMARK_MIN, Watermark};
 use std::sync::Arc;

@@ -182,7 +182,10 @@ mod tests {
         let mut frontier = MutableAntichain::new();
         frontier.update_iter([(behind_barrier, 1), (past_barrier, 1)]);
         assert_eq!(frontier.frontier().len(), 2);
-        let meet = frontier.frontier().iter().fold(Time::MAX, |a, b| a.meet(*b));
+        let meet = frontier
+            .frontier()
+            .iter()
+            .fold(Time::MAX, |a, b| a.meet(*b));
         assert_eq!(meet, Time::new(Epoch::first_of(1), 50));
     }
 

@@ -193,7 +193,10 @@ impl<T> WatermarkGenerator<T> for Box<dyn WatermarkGenerator<T>> {
 }
 
 impl<T: 'static> WatermarkStrategy<T> {
-    fn from_generator<G>(describe: String, generator: impl Fn() -> G + Send + Sync + Clone + 'static) -> Self
+    fn from_generator<G>(
+        describe: String,
+        generator: impl Fn() -> G + Send + Sync + Clone + 'static,
+    ) -> Self
     where
         G: WatermarkGenerator<T> + 'static,
     {
@@ -214,7 +217,9 @@ impl<T: 'static> WatermarkStrategy<T> {
 
     /// Event times never fall.
     pub fn ascending() -> Self {
-        Self::from_generator("ascending".into(), || BoundedOutOfOrderness::new(Duration::ZERO))
+        Self::from_generator("ascending".into(), || {
+            BoundedOutOfOrderness::new(Duration::ZERO)
+        })
     }
 
     /// Records come at most `bound` behind the highest event time seen.

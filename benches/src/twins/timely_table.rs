@@ -21,7 +21,7 @@ pub const KEYS: u64 = 1_000_000;
 pub struct Account {
     /// Records of this key so far.
     pub count: u64,
-    /// The due times of the last thirteen, masked with [`WIDE`].
+    /// The due times of the last thirteen, masked with `WIDE`.
     pub recent: [u64; 13],
 }
 

@@ -3,7 +3,7 @@
 mod stream;
 mod tumbling;
 
-pub use stream::WindowedStream;
+pub use stream::{LateRecords, WindowResults, WindowedStream};
 #[cfg(test)]
 pub(crate) use tumbling::TumblingOperator;
 

@@ -10,6 +10,11 @@ use millstream_runtime::record::{Data, Key};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Results of windows, with their keys and windows.
+pub type WindowResults<K, R> = Stream<Windowed<K, R>>;
+/// Records that came after their window had ended, with their keys.
+pub type LateRecords<K, V> = Stream<(K, V)>;
+
 /// A keyed stream cut into windows: say what to compute in each.
 pub struct WindowedStream<K, V> {
     keyed: KeyedStream<K, V>,
@@ -65,7 +70,7 @@ impl<K: Key, V: Data> WindowedStream<K, V> {
     pub fn aggregate_with_late<G: Aggregator<V>>(
         self,
         aggregator: G,
-    ) -> (Stream<Windowed<K, G::Out>>, Stream<(K, V)>) {
+    ) -> (WindowResults<K, G::Out>, LateRecords<K, V>) {
         let aggregator = Arc::new(aggregator);
         let (windows, lateness_ms) = (self.windows, self.lateness_ms);
         let builder = &self.keyed.builder;

@@ -48,7 +48,11 @@ impl<A> Panes<A> {
     fn find(&mut self, start: EventTime) -> Option<&mut Pane<A>> {
         match &mut self.first {
             Some(pane) if pane.start == start => self.first.as_mut(),
-            _ => self.rest.as_mut()?.iter_mut().find(|pane| pane.start == start),
+            _ => self
+                .rest
+                .as_mut()?
+                .iter_mut()
+                .find(|pane| pane.start == start),
         }
     }
 
@@ -80,7 +84,9 @@ impl<A> Panes<A> {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Pane<A>> {
-        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+        self.first
+            .iter()
+            .chain(self.rest.iter().flat_map(|rest| rest.iter()))
     }
 }
 
@@ -212,7 +218,10 @@ impl<K: Key, V: Data, G: Aggregator<V>> OperatorCore for TumblingOperator<K, V, 
                 } else {
                     end
                 };
-                self.calendar.entry((due, pane.start)).or_default().push(slot);
+                self.calendar
+                    .entry((due, pane.start))
+                    .or_default()
+                    .push(slot);
             }
         }
     }

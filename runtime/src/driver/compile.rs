@@ -145,12 +145,17 @@ impl<'a, 's> Site<'a, 's> {
     }
 
     fn builder(&mut self) -> &mut OperatorBuilder<'s, Time> {
-        self.builder.as_mut().expect("an operator is installed last")
+        self.builder
+            .as_mut()
+            .expect("an operator is installed last")
     }
 
     fn address(&self) -> Rc<[usize]> {
         let builder = self.builder.as_ref();
-        builder.expect("an operator is installed last").operator_info().address
+        builder
+            .expect("an operator is installed last")
+            .operator_info()
+            .address
     }
 
     pub(crate) fn route_context(&self) -> super::step::RouteContext {
@@ -237,9 +242,7 @@ impl<'a, 's> Site<'a, 's> {
     }
 
     pub(crate) fn activator(&self) -> Activator {
-        self.compiler
-            .scope
-            .activator_for(self.address())
+        self.compiler.scope.activator_for(self.address())
     }
 
     pub(crate) fn waker(&self) -> crate::source::Waker {

@@ -33,11 +33,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Runs `work` while a panic in it is reported as of `doing`. After an error, too, it stays.
-    pub fn during<T, E>(
-        &self,
-        doing: Doing,
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub fn during<T, E>(&self, doing: Doing, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let before = self.doing.replace(doing);
         let done = work()?;
         self.doing.set(before);
@@ -166,7 +162,10 @@ impl WorkerContext {
 
     /// What messages call the instance of an operator on this worker.
     pub fn instance(&self, node: NodeId) -> String {
-        format!("operator \"{}\" on worker {}", self.names[node], self.worker)
+        format!(
+            "operator \"{}\" on worker {}",
+            self.names[node], self.worker
+        )
     }
 
     pub fn operator_context(&self, node: NodeId) -> OperatorContext {
@@ -260,7 +259,8 @@ impl LocalCheckpoint {
 
     /// Whether that was the last part, with nothing to write.
     fn part_done(&self, checkpoint: CheckpointId, needs_since: CheckpointId) -> bool {
-        self.needs_since.set(self.needs_since.get().min(needs_since));
+        self.needs_since
+            .set(self.needs_since.get().min(needs_since));
         self.done.set(self.done.get() + 1);
         if self.done.get() < self.participants.get() {
             return false;

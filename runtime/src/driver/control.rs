@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use timely::dataflow::operators::generic::builder_raw::OperatorBuilder;
 use timely::dataflow::{Scope, Stream};
-use timely::progress::operate::SharedProgress;
 use timely::progress::frontier::MutableAntichain;
+use timely::progress::operate::SharedProgress;
 
 /// What workers tell the coordinator.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -214,7 +214,11 @@ impl Coordinator {
             return None;
         }
         let interval = self.worker.config.checkpoint_interval;
-        Some(interval.saturating_sub(self.last_checkpoint.elapsed()).max(Duration::from_micros(100)))
+        Some(
+            interval
+                .saturating_sub(self.last_checkpoint.elapsed())
+                .max(Duration::from_micros(100)),
+        )
     }
 
     /// The barrier that is due, if any.
@@ -375,9 +379,10 @@ impl Coordinator {
     }
 
     fn manifest(&self) -> Result<Manifest> {
-        let pending = self.pending.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Internal, "a manifest without a checkpoint")
-        })?;
+        let pending = self
+            .pending
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a manifest without a checkpoint"))?;
         let job = self.worker.control.job();
         let config = &self.worker.config;
         let parts = next_parts(
@@ -386,11 +391,14 @@ impl Coordinator {
             config.workers as u32,
             pending.whole,
         )?;
-        let operators = job.operators.iter().map(|(uid, name, states)| OperatorEntry {
-            uid: uid.clone(),
-            name: name.clone(),
-            states: states.clone(),
-        });
+        let operators = job
+            .operators
+            .iter()
+            .map(|(uid, name, states)| OperatorEntry {
+                uid: uid.clone(),
+                name: name.clone(),
+                states: states.clone(),
+            });
         Ok(Manifest {
             format: MANIFEST_VERSION,
             job: job.name.clone(),
@@ -443,10 +451,17 @@ impl Coordinator {
             metrics.completed.add(1);
             metrics.last_duration_us.set(duration.as_micros() as u64);
             metrics.last_bytes.set(bytes);
-            tracing::debug!(checkpoint = pending.checkpoint, bytes, ?duration, "checkpoint complete");
+            tracing::debug!(
+                checkpoint = pending.checkpoint,
+                bytes,
+                ?duration,
+                "checkpoint complete"
+            );
         }
         if pending.purpose == Purpose::Savepoint {
-            self.worker.control.note_savepoint(pending.checkpoint, Ok(()));
+            self.worker
+                .control
+                .note_savepoint(pending.checkpoint, Ok(()));
         }
         self.controls.push(Control::Complete(pending.checkpoint));
         self.committed.clear();
@@ -487,7 +502,10 @@ impl Coordinator {
         (self.phase == Phase::Idle).then(|| {
             Error::new(
                 ErrorKind::Checkpoint,
-                format!("the last checkpoint, {}, failed: {failure}", pending.checkpoint),
+                format!(
+                    "the last checkpoint, {}, failed: {failure}",
+                    pending.checkpoint
+                ),
             )
         })
     }

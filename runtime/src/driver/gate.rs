@@ -103,11 +103,12 @@ impl Gate {
                 within = within.min(time.watermark);
             }
         }
-        let watermark = if epoch.checkpoint() > self.period || self.admission == Admission::Immediate {
-            overall
-        } else {
-            within.min(self.blocked)
-        };
+        let watermark =
+            if epoch.checkpoint() > self.period || self.admission == Admission::Immediate {
+                overall
+            } else {
+                within.min(self.blocked)
+            };
         Target { epoch, watermark }
     }
 
@@ -140,10 +141,19 @@ mod tests {
     #[test]
     fn watermarks_from_behind_the_barrier_wait() {
         let mut gate = Gate::new(Admission::Aligned, 1);
-        assert_eq!(target(&mut gate, &[at(1, 100), at(2, 50)], None).watermark, 50);
+        assert_eq!(
+            target(&mut gate, &[at(1, 100), at(2, 50)], None).watermark,
+            50
+        );
         assert_eq!(target(&mut gate, &[at(1, 100)], None).watermark, 50);
         let passed = target(&mut gate, &[at(2, 120)], None);
-        assert_eq!(passed, Target { epoch: Epoch::first_of(2), watermark: 120 });
+        assert_eq!(
+            passed,
+            Target {
+                epoch: Epoch::first_of(2),
+                watermark: 120
+            }
+        );
         gate.pass_barrier(passed.epoch);
         assert_eq!(gate.period(), 2);
     }
@@ -153,14 +163,23 @@ mod tests {
         let mut gate = Gate::new(Admission::Aligned, 1);
         assert!(gate.admits(at(1, 0)) && !gate.admits(at(2, 0)));
         let there = target(&mut gate, &[at(2, 200)], Some(at(2, 50)));
-        assert_eq!(there, Target { epoch: Epoch::first_of(2), watermark: 50 });
+        assert_eq!(
+            there,
+            Target {
+                epoch: Epoch::first_of(2),
+                watermark: 50
+            }
+        );
     }
 
     #[test]
     fn without_alignment_nothing_waits() {
         let mut gate = Gate::new(Admission::Immediate, 1);
         assert!(gate.admits(at(9, 0)));
-        assert_eq!(target(&mut gate, &[at(1, 100), at(2, 150)], None).watermark, 100);
+        assert_eq!(
+            target(&mut gate, &[at(1, 100), at(2, 150)], None).watermark,
+            100
+        );
     }
 
     #[test]
@@ -177,6 +196,12 @@ mod tests {
     fn the_end_of_input_is_an_empty_frontier() {
         let mut gate = Gate::new(Admission::Aligned, 3);
         let end = target(&mut gate, &[], None);
-        assert_eq!(end, Target { epoch: Epoch::MAX, watermark: WATERMARK_MAX });
+        assert_eq!(
+            end,
+            Target {
+                epoch: Epoch::MAX,
+                watermark: WATERMARK_MAX
+            }
+        );
     }
 }

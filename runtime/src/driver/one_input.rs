@@ -5,8 +5,8 @@ use super::compile::{SideMaker, Site};
 use super::context::Doing;
 use super::inlet::Inlet;
 use super::port::{Changes, Route};
-use super::step::Position;
 use super::station::{Advance, Station, TURN, publish};
+use super::step::Position;
 use crate::clock::Stopwatch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::Operator;
@@ -52,7 +52,11 @@ impl<O: Operator> OneInput<O> {
             self.station.gate.observe(self.inlet.frontier());
         }
         let mut again = self.work(progress, turn)?;
-        self.station.context.metrics.stashed.set(self.inlet.stashed() as u64);
+        self.station
+            .context
+            .metrics
+            .stashed
+            .set(self.inlet.stashed() as u64);
         again |= self.station.encode();
         self.station.flush()?;
         publish(progress, consumed, produced);

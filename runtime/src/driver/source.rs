@@ -19,8 +19,8 @@ use crate::time::{CheckpointId, Epoch, EventTime, Time, WATERMARK_MAX, WATERMARK
 use crate::watermark::{WatermarkAssigner, WatermarkStrategy};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use timely::progress::operate::SharedProgress;
 
@@ -235,7 +235,9 @@ impl<S: Source> SourceDriver<S> {
         self.take_assignments()?;
         if self.woken.swap(false, Ordering::AcqRel) {
             // Which split it was for only its reader knows.
-            self.splits.iter_mut().for_each(|split| split.waiting = false);
+            self.splits
+                .iter_mut()
+                .for_each(|split| split.waiting = false);
         }
         self.in_flight.complete(self.worker.completed_epoch.get());
         self.shared.in_flight.set(self.in_flight.records);
@@ -443,9 +445,10 @@ impl<S: Source> SourceDriver<S> {
         }
         let running = &self.worker.running;
         let mut batch = Batch::default();
-        let status = split.reader.poll(&mut batch, max).map_err(|error| {
-            error.within(format!("split {}", split.state.id))
-        })?;
+        let status = split
+            .reader
+            .poll(&mut batch, max)
+            .map_err(|error| error.within(format!("split {}", split.state.id)))?;
         split.waiting = status == ReadStatus::Waiting;
         split.wait_until_ns = match status {
             ReadStatus::More | ReadStatus::Finished => None,
@@ -522,7 +525,11 @@ impl<S: Source> SourceDriver<S> {
         let epoch = self.held.time().epoch;
         let much = self.in_flight.records * 2 >= config.max_in_flight as u64
             || self.in_flight.bytes * 2 >= config.max_in_flight_bytes as u64;
-        let sent_now = self.in_flight.sent.back().is_some_and(|(e, _, _)| *e == epoch);
+        let sent_now = self
+            .in_flight
+            .sent
+            .back()
+            .is_some_and(|(e, _, _)| *e == epoch);
         if much && sent_now && self.tick_wanted != epoch {
             self.tick_wanted = epoch;
             self.worker.report(Report::TickWanted);
@@ -570,8 +577,8 @@ impl<S: Source> SourceDriver<S> {
         if let Some(drift) = strategy.max_drift_ms {
             let slowest = self.slowest_split();
             for split in &mut self.splits {
-                let ahead = split.watermark.saturating_sub(slowest) > drift
-                    && slowest > WATERMARK_MIN;
+                let ahead =
+                    split.watermark.saturating_sub(slowest) > drift && slowest > WATERMARK_MIN;
                 if ahead != split.paused {
                     split.paused = ahead;
                     split.reader.pause(ahead);
@@ -588,8 +595,8 @@ impl<S: Source> SourceDriver<S> {
                 continue;
             }
             for split in source.splits() {
-                let counts = !split.idle.load(Ordering::Relaxed)
-                    && !split.finished.load(Ordering::Relaxed);
+                let counts =
+                    !split.idle.load(Ordering::Relaxed) && !split.finished.load(Ordering::Relaxed);
                 if counts {
                     slowest = slowest.min(split.watermark.get());
                 }

@@ -269,10 +269,7 @@ impl<O: OperatorCore> Station<O> {
             Some(assigned) if self.context.watermark < WATERMARK_MAX => assigned,
             _ => self.context.watermark,
         };
-        let to = Time::new(
-            target.epoch.max(held.epoch),
-            watermark.max(held.watermark),
-        );
+        let to = Time::new(target.epoch.max(held.epoch), watermark.max(held.watermark));
         if to != held {
             self.flush()?;
             self.held.downgrade(to, outputs);

@@ -45,19 +45,32 @@ impl Graph {
                     "        <- {} {}{} ({})",
                     input.from.node,
                     self.nodes[input.from.node].name,
-                    if port.name == "out" { String::new() } else { format!(".{}", port.name) },
+                    if port.name == "out" {
+                        String::new()
+                    } else {
+                        format!(".{}", port.name)
+                    },
                     input.exchange.word()
                 );
             }
         }
         text.push_str("compiled\n");
         for (host, members) in self.compiled(chaining) {
-            let names: Vec<&str> = members.iter().map(|m| self.nodes[*m].name.as_str()).collect();
+            let names: Vec<&str> = members
+                .iter()
+                .map(|m| self.nodes[*m].name.as_str())
+                .collect();
             let _ = write!(text, "  {}", names.join(" -> "));
             let inputs: Vec<String> = self.nodes[host]
                 .inputs
                 .iter()
-                .map(|i| format!("{} from {}", i.exchange.word(), self.nodes[i.from.node].name))
+                .map(|i| {
+                    format!(
+                        "{} from {}",
+                        i.exchange.word(),
+                        self.nodes[i.from.node].name
+                    )
+                })
                 .collect();
             if !inputs.is_empty() {
                 let _ = write!(text, "   [{}]", inputs.join(", "));

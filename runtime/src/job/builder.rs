@@ -199,7 +199,12 @@ impl Builder {
     }
 
     /// Adds a sink.
-    pub fn sink<S: Sink>(&self, name: impl Into<String>, edge: Edge<S::Item>, sink: S) -> TypedPort<()> {
+    pub fn sink<S: Sink>(
+        &self,
+        name: impl Into<String>,
+        edge: Edge<S::Item>,
+        sink: S,
+    ) -> TypedPort<()> {
         let inputs = vec![edge.input()];
         let details = sink.describe();
         let factory = SinkFactory {

@@ -218,7 +218,11 @@ impl JobHandle {
     }
 
     fn join(&mut self) -> Result<JobReport> {
-        for joined in self.workers.take().map_or_else(Vec::new, WorkerGuards::join) {
+        for joined in self
+            .workers
+            .take()
+            .map_or_else(Vec::new, WorkerGuards::join)
+        {
             if joined.is_err() {
                 let error = Error::new(ErrorKind::Internal, "a worker thread panicked");
                 self.control.fail(error);

@@ -47,7 +47,10 @@ impl fmt::Display for Holder {
                 split,
             } => write!(f, "split {split} of source \"{source}\" on worker {worker}"),
             Holder::IdleSource { source, worker } => {
-                write!(f, "source \"{source}\" on worker {worker}, which has no event time")
+                write!(
+                    f,
+                    "source \"{source}\" on worker {worker}, which has no event time"
+                )
             }
             Holder::Operator { operator, worker } => {
                 write!(f, "records under way in \"{operator}\" on worker {worker}")
@@ -150,14 +153,20 @@ fn holder_of(
                 },
             ),
             None => (
-                marks.get(&(source, worker)).copied().unwrap_or(WATERMARK_MIN),
+                marks
+                    .get(&(source, worker))
+                    .copied()
+                    .unwrap_or(WATERMARK_MIN),
                 Holder::IdleSource {
                     source: name,
                     worker,
                 },
             ),
         };
-        if slowest.as_ref().is_none_or(|(least, _)| candidate.0 < *least) {
+        if slowest
+            .as_ref()
+            .is_none_or(|(least, _)| candidate.0 < *least)
+        {
             slowest = Some(candidate);
         }
     }

@@ -80,10 +80,7 @@ fn report_panic(
     match context {
         Some(context) => {
             let running = &context.running;
-            let error = Error::new(
-                ErrorKind::UserFunction,
-                format!("panic {running}: {text}"),
-            );
+            let error = Error::new(ErrorKind::UserFunction, format!("panic {running}: {text}"));
             context.fail(running.node.get(), error);
         }
         None => control.fail(Error::new(

@@ -1,6 +1,8 @@
 //! State without keys, snapshotted whole: positions of a source, prepared output of a sink.
 
-use super::{BlockSink, BlockView, Codec, Compact, SliceBudget, Snapshot, StateDescriptor, check_descriptor};
+use super::{
+    BlockSink, BlockView, Codec, Compact, SliceBudget, Snapshot, StateDescriptor, check_descriptor,
+};
 use crate::checkpoint::BlockKind;
 use crate::error::Result;
 use crate::hash::KeyGroups;

@@ -58,7 +58,11 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Compact {
         let (value, rest) = postcard::take_from_bytes(bytes).map_err(|error| {
             Error::new(
                 ErrorKind::Restore,
-                format!("{} does not decode from {} bytes", std::any::type_name::<T>(), bytes.len()),
+                format!(
+                    "{} does not decode from {} bytes",
+                    std::any::type_name::<T>(),
+                    bytes.len()
+                ),
             )
             .with_source(error.to_string())
         })?;
