@@ -17,6 +17,7 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that shows zero now.
+    #[allow(clippy::disallowed_methods)] // the benches' own door to the time
     pub fn start() -> Clock {
         Clock {
             start: Instant::now(),

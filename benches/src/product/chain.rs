@@ -47,7 +47,7 @@ fn run(case: &ChainCase, maps: u64, chaining: bool) -> ThroughputRun {
         let tally = Tally {
             all: all.clone(),
             make: Answer::default,
-            take: |answer: &mut Answer, records: &mut Vec<Record<u64>>| {
+            take: |answer: &mut Answer, records: &[Record<u64>]| {
                 records
                     .iter()
                     .for_each(|record| answer.add_pair(record.value, 0));

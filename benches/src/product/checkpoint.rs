@@ -172,7 +172,7 @@ fn at_full_speed(case: &FullSpeedCase, folder: Option<Folder>) -> ThroughputRun 
     let tally = Tally {
         all: all.clone(),
         make: Span::default,
-        take: move |span: &mut Span, records: &mut Vec<Record<Counted>>| {
+        take: move |span: &mut Span, records: &[Record<Counted>]| {
             span.last_ns = clock.now_ns();
             span.first_ns.get_or_insert(span.last_ns);
             for Record { value, .. } in records.iter() {

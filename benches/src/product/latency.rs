@@ -8,6 +8,7 @@ use crate::twins::open_loop::{Idle, OpenLoopCase};
 use millstream_operators::Job;
 use millstream_runtime::config::JobConfig;
 use millstream_runtime::record::Record;
+use millstream_runtime::sink::Sink;
 use millstream_runtime::watermark::WatermarkStrategy;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
@@ -52,15 +53,11 @@ pub(super) fn recorder(
     all: &Recorders,
     schedule: Schedule,
     clock: Clock,
-) -> Tally<
-    Counted,
-    Vec<Recorder>,
-    impl Fn(&mut Vec<Recorder>, &mut Vec<Record<Counted>>) + Clone + use<>,
-> {
+) -> impl Sink<Item = Counted> + use<> {
     Tally {
         all: all.clone(),
         make: Vec::new,
-        take: move |recorders: &mut Vec<Recorder>, records: &mut Vec<Record<Counted>>| {
+        take: move |recorders: &mut Vec<Recorder>, records: &[Record<Counted>]| {
             if recorders.is_empty() {
                 recorders.push(Recorder::new(&schedule));
             }

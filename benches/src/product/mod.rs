@@ -38,7 +38,7 @@ impl<T, K, F> Sink for Tally<T, K, F>
 where
     T: Data,
     K: Send + 'static,
-    F: Fn(&mut K, &mut Vec<Record<T>>) + Clone + Send + Sync + 'static,
+    F: Fn(&mut K, &[Record<T>]) + Clone + Send + Sync + 'static,
 {
     type Item = T;
 
@@ -58,7 +58,7 @@ where
 impl<T, K, F> SinkWriter<T> for TallyWriter<K, F>
 where
     K: Send,
-    F: Fn(&mut K, &mut Vec<Record<T>>),
+    F: Fn(&mut K, &[Record<T>]),
 {
     fn write(&mut self, records: &mut Vec<Record<T>>) -> Result<Written> {
         if let Some(kept) = &mut self.kept {

@@ -55,7 +55,7 @@ pub fn windows(case: &WindowsCase) -> ThroughputRun {
     })
 }
 
-fn add_all(answer: &mut Answer, records: &mut Vec<Record<Windowed<u64, u64>>>) {
+fn add_all(answer: &mut Answer, records: &[Record<Windowed<u64, u64>>]) {
     for Record { value, .. } in records.iter() {
         answer.add_triple(value.window.start as u64, value.key, value.value);
     }

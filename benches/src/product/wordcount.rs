@@ -71,7 +71,7 @@ fn answer<T: Data>(
     let tally = Tally {
         all: all.clone(),
         make: Answer::default,
-        take: move |answer: &mut Answer, records: &mut Vec<Record<T>>| {
+        take: move |answer: &mut Answer, records: &[Record<T>]| {
             records.iter().for_each(|record| add(answer, &record.value));
         },
         item: PhantomData,

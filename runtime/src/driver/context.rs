@@ -91,6 +91,8 @@ pub(crate) struct WorkerContext {
     pub first_period: CheckpointId,
     /// The epoch that sources should be at.
     pub epoch: Cell<Epoch>,
+    /// In micro-batch mode: whether the batch that ends with the epoch in force reads anything.
+    pub reads: Cell<bool>,
     /// The epoch below which everything has left the graph, on all workers.
     pub completed_epoch: Cell<Epoch>,
     /// Sources are to stop reading and end.
@@ -126,6 +128,7 @@ impl WorkerContext {
             uids: job.uids.clone(),
             running: Rc::default(),
             epoch: Cell::new(first),
+            reads: Cell::new(true),
             completed_epoch: Cell::new(Epoch(0)),
             draining: Cell::new(false),
             halted: Cell::new(false),

@@ -58,7 +58,12 @@ pub(crate) enum Report {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Control {
     /// The epoch in force. `whole`: the snapshot of the period it ends is to be complete in itself.
-    Advance { epoch: Epoch, whole: bool },
+    /// `read`: in micro-batch mode, whether sources take what is there before they follow.
+    Advance {
+        epoch: Epoch,
+        whole: bool,
+        read: bool,
+    },
     /// The checkpoint is complete.
     Complete(CheckpointId),
     /// A split for the source `node` on `worker`.
@@ -236,11 +241,12 @@ fn follower<'s>(
 
 fn apply(worker: &WorkerContext, control: Control) {
     match control {
-        Control::Advance { epoch, whole } => {
+        Control::Advance { epoch, whole, read } => {
             if epoch.checkpoint() > worker.epoch.get().checkpoint() {
                 worker.checkpoint.set_whole(whole);
             }
             worker.epoch.set(epoch);
+            worker.reads.set(read);
             wake(&worker.sources);
         }
         Control::Complete(checkpoint) => {

@@ -189,7 +189,7 @@ impl Coordinator {
             return Some(tick - elapsed);
         }
         if self.worker.control.take_activity() {
-            self.raise(self.epoch.next(), false);
+            self.raise(self.epoch.next(), false, true);
             Some(tick)
         } else {
             None // the first record after the pause wakes the coordinator
@@ -199,14 +199,14 @@ impl Coordinator {
     fn early_tick(&mut self) {
         let continuous = !self.worker.config.mode.is_micro_batch();
         if continuous && self.phase != Phase::Halted {
-            self.raise(self.epoch.next(), false);
+            self.raise(self.epoch.next(), false, true);
         }
     }
 
-    fn raise(&mut self, epoch: Epoch, whole: bool) {
+    fn raise(&mut self, epoch: Epoch, whole: bool, read: bool) {
         self.epoch = epoch;
         self.last_tick = Stopwatch::start();
-        self.controls.push(Control::Advance { epoch, whole });
+        self.controls.push(Control::Advance { epoch, whole, read });
     }
 
     fn next_checkpoint(&self) -> Option<Duration> {
@@ -246,7 +246,9 @@ impl Coordinator {
         let checkpoint = self.epoch.checkpoint();
         let whole = self.whole_next || purpose == Purpose::Savepoint;
         tracing::debug!(checkpoint, ?purpose, whole, "barrier");
-        self.raise(Epoch::first_of(checkpoint + 1), whole);
+        // Who wants to stop does not want to wait for a batch more.
+        let read = purpose != Purpose::Stop;
+        self.raise(Epoch::first_of(checkpoint + 1), whole, read);
         self.phase = Phase::Parts;
         self.pending = Some(Pending {
             checkpoint,
@@ -297,7 +299,7 @@ impl Coordinator {
         self.batch_wanted = false;
         match self.due() {
             Some(purpose) => self.inject(purpose),
-            None => self.raise(self.epoch.next(), false),
+            None => self.raise(self.epoch.next(), false, true),
         }
         self.batch = Batch::Until(self.epoch);
     }

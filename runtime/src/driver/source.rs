@@ -111,6 +111,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
             next_split: 0,
             watermark: WATERMARK_MIN,
             held: Held::new(),
+            resumed: false,
             woken,
             in_flight: InFlight::default(),
             tick_wanted: Epoch(0),
@@ -211,6 +212,8 @@ struct SourceDriver<S: Source> {
     next_split: usize,
     watermark: Watermark,
     held: Held,
+    /// A split that was paused goes on.
+    resumed: bool,
     /// A reader has called its waker.
     woken: Arc<AtomicBool>,
     in_flight: InFlight,
@@ -270,6 +273,9 @@ impl<S: Source> SourceDriver<S> {
         self.follow_epoch(progress)?;
         let reading = self.read(turn, usize::MAX)?;
         self.update_watermark(progress)?;
+        if std::mem::take(&mut self.resumed) {
+            return Ok(Reading::More);
+        }
         Ok(reading)
     }
 
@@ -285,7 +291,10 @@ impl<S: Source> SourceDriver<S> {
         }
         if self.batch == BatchState::Closed {
             if self.worker.epoch.get() <= self.held.time().epoch {
-                if self.has_input() {
+                if self.splits.iter().any(|split| split.paused) {
+                    self.observe_splits();
+                }
+                if std::mem::take(&mut self.resumed) || self.has_input() {
                     self.worker.report(Report::BatchWanted);
                 }
                 return Ok(Reading::Dry);
@@ -297,7 +306,7 @@ impl<S: Source> SourceDriver<S> {
         };
         let left = self.worker.config.max_batch_records.saturating_sub(taken);
         let before = self.out.emitted();
-        let reading = if left == 0 {
+        let reading = if left == 0 || !self.worker.reads.get() {
             Reading::Dry
         } else {
             self.read(turn, left)?
@@ -326,7 +335,7 @@ impl<S: Source> SourceDriver<S> {
         let now = self.worker.clock.now_ns();
         self.splits
             .iter()
-            .any(|s| !s.waiting && s.wait_until_ns.is_none_or(|until| until <= now))
+            .any(|s| !s.waiting && !s.paused && s.wait_until_ns.is_none_or(|until| until <= now))
             || (self.has_ended() && !self.reported_finished)
             || self.idleness_changes(now.div_euclid(1_000_000))
     }
@@ -428,8 +437,13 @@ impl<S: Source> SourceDriver<S> {
             if !more {
                 return Ok(Reading::Dry);
             }
+            // Splits that are kept together are looked at after each round.
+            let aligned = self
+                .strategy
+                .as_ref()
+                .is_some_and(|s| s.max_drift_ms.is_some());
             let much = !self.worker.config.mode.is_micro_batch()
-                && self.out.emitted() - before >= TURN_RECORDS;
+                && (aligned || self.out.emitted() - before >= TURN_RECORDS);
             if left == 0 || much || turn.elapsed() > TURN {
                 return Ok(Reading::More);
             }
@@ -581,6 +595,8 @@ impl<S: Source> SourceDriver<S> {
                     split.watermark.saturating_sub(slowest) > drift && slowest > WATERMARK_MIN;
                 if ahead != split.paused {
                     split.paused = ahead;
+                    // It may have had something to read all the time: nobody else will say so.
+                    self.resumed |= !ahead;
                     split.reader.pause(ahead);
                 }
             }
