@@ -14,7 +14,7 @@ use crate::metrics::Registry;
 use crate::operator::OperatorContext;
 use crate::source::Waker;
 use crate::state::{BlockSink, StateDescriptor};
-use crate::time::{CheckpointId, Epoch, Watermark};
+use crate::time::{CheckpointId, Epoch, EventTime, Watermark};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -81,6 +81,8 @@ pub(crate) struct WorkerContext {
     pub config: Arc<JobConfig>,
     pub guarantee: Guarantee,
     pub clock: SharedClock,
+    /// Processing time at the begin of this step of the worker.
+    now_ns: Cell<i64>,
     pub registry: Arc<Registry>,
     pub control: Arc<JobControl>,
     pub restored: Option<Arc<Restored>>,
@@ -120,6 +122,7 @@ impl WorkerContext {
             groups: KeyGroups::new(job.config.max_parallelism, job.config.workers),
             guarantee: job.config.effective_guarantee(),
             config: job.config.clone(),
+            now_ns: Cell::new(job.clock.now_ns()),
             clock: job.clock.clone(),
             registry: job.registry.clone(),
             control,
@@ -144,6 +147,22 @@ impl WorkerContext {
     /// The checkpoint that the job was restored from; 0: it started anew.
     pub fn restored_id(&self) -> CheckpointId {
         self.restored.as_ref().map_or(0, |r| r.checkpoint())
+    }
+
+    /// A step of the worker begins: reads the clock, once for all operators.
+    pub fn begin_step(&self) {
+        self.now_ns.set(self.clock.now_ns());
+    }
+
+    /// Processing time in nanoseconds since the Unix epoch, as of the begin of this step.
+    #[inline]
+    pub fn now_ns(&self) -> i64 {
+        self.now_ns.get()
+    }
+
+    /// Processing time in milliseconds since the Unix epoch, as of the begin of this step.
+    pub fn now_ms(&self) -> EventTime {
+        self.now_ns().div_euclid(1_000_000)
     }
 
     /// Sends a report to the coordinator.
@@ -177,7 +196,7 @@ impl WorkerContext {
             workers: self.workers,
             key_groups: self.groups,
             watermark: crate::time::WATERMARK_MIN,
-            now_ms: self.clock.now_ms(),
+            now_ms: self.now_ms(),
             metrics: self.registry.operator(node, self.worker),
         }
     }

@@ -14,6 +14,7 @@ mod sink;
 mod source;
 mod station;
 mod step;
+mod turn;
 pub(crate) mod two_input;
 
 pub use compile::{OperatorFactory, SideMaker, SideOutput, Site};

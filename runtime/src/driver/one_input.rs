@@ -5,9 +5,9 @@ use super::compile::{SideMaker, Site};
 use super::context::Doing;
 use super::inlet::Inlet;
 use super::port::{Changes, Route};
-use super::station::{Advance, Station, TURN, publish};
+use super::station::{Advance, Station, publish};
 use super::step::Position;
-use crate::clock::Stopwatch;
+use super::turn::Turn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::Operator;
 use crate::time::Time;
@@ -46,12 +46,12 @@ impl<O: Operator> OneInput<O> {
         produced: &[Changes],
         alarm: &mut Alarm,
     ) -> Result<()> {
-        let turn = Stopwatch::start();
+        let turn = Turn::default();
         self.station.begin();
         if self.inlet.update(&mut progress.frontiers[0]) {
             self.station.gate.observe(self.inlet.frontier());
         }
-        let mut again = self.work(progress, turn)?;
+        let mut again = self.work(progress, &turn)?;
         self.station
             .context
             .metrics
@@ -63,17 +63,17 @@ impl<O: Operator> OneInput<O> {
         if again {
             alarm.now();
         } else if let Some(wait) = self.station.due_in() {
-            alarm.after(wait, self.station.worker.clock.as_ref());
+            alarm.after(wait, self.station.worker.now_ns());
         }
         Ok(())
     }
 
     /// Processes what is admitted and acts on time; whether there is more to do.
-    fn work(&mut self, progress: &mut SharedProgress<Time>, turn: Stopwatch) -> Result<bool> {
+    fn work(&mut self, progress: &mut SharedProgress<Time>, turn: &Turn) -> Result<bool> {
         loop {
             while let Some(records) = self.inlet.next(&mut self.station.gate) {
                 self.process(records)?;
-                if turn.elapsed() > TURN {
+                if turn.is_over() {
                     return Ok(true);
                 }
             }

@@ -7,9 +7,9 @@ use super::control::Report;
 use super::gate::Gate;
 use super::inlet::Inlet;
 use super::port::{Changes, Route};
-use super::station::{Held, TURN, admission, publish, restore_state};
+use super::station::{Held, admission, publish, restore_state};
 use super::step::{MakeRoute, route_context};
-use crate::clock::Stopwatch;
+use super::turn::Turn;
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::metrics::OperatorMetrics;
@@ -150,19 +150,19 @@ impl<T: crate::record::Data> SinkDriver<T> {
         consumed: &[Changes],
         produced: &[Changes],
     ) -> Result<bool> {
-        let turn = Stopwatch::start();
+        let turn = Turn::default();
         self.worker.running.node.set(self.node);
         if self.inlet.update(&mut progress.frontiers[0]) {
             self.gate.observe(self.inlet.frontier());
         }
         self.commit()?;
-        let more = self.work(progress, turn)?;
+        let more = self.work(progress, &turn)?;
         self.writer.flush()?;
         publish(progress, consumed, produced);
         Ok(more)
     }
 
-    fn work(&mut self, progress: &mut SharedProgress<Time>, turn: Stopwatch) -> Result<bool> {
+    fn work(&mut self, progress: &mut SharedProgress<Time>, turn: &Turn) -> Result<bool> {
         if self.phase == Phase::Settling {
             if self.writer.poll_settled()? == Ready::NotYet {
                 return Ok(false); // the writer wakes us
@@ -201,7 +201,7 @@ impl<T: crate::record::Data> SinkDriver<T> {
     }
 
     /// Writes what is admitted.
-    fn write_all(&mut self, turn: Stopwatch) -> Result<Writing> {
+    fn write_all(&mut self, turn: &Turn) -> Result<Writing> {
         loop {
             if !self.pending.is_empty() {
                 let before = self.pending.len();
@@ -218,7 +218,7 @@ impl<T: crate::record::Data> SinkDriver<T> {
                 }
                 self.pending.clear();
             }
-            if turn.elapsed() > TURN {
+            if turn.is_over() {
                 return Ok(Writing::TurnOver);
             }
             match self.inlet.next(&mut self.gate) {

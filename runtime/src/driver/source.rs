@@ -5,8 +5,8 @@ use super::compile::{OperatorFactory, Site};
 use super::context::{Assignment, Doing, PartSink, WorkerContext};
 use super::control::Report;
 use super::port::Changes;
-use super::station::{Held, TURN, publish, restore_state};
-use crate::clock::Stopwatch;
+use super::station::{Held, publish, restore_state};
+use super::turn::Turn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{NodeId, SplitState};
 use crate::metrics::{OperatorMetrics, SourceMetrics, SplitMetrics};
@@ -233,7 +233,7 @@ impl<S: Source> SourceDriver<S> {
         produced: &[Changes],
         alarm: &mut Alarm,
     ) -> Result<()> {
-        let turn = Stopwatch::start();
+        let turn = Turn::default();
         self.worker.running.node.set(self.node);
         self.take_assignments()?;
         if self.woken.swap(false, Ordering::AcqRel) {
@@ -245,9 +245,9 @@ impl<S: Source> SourceDriver<S> {
         self.in_flight.complete(self.worker.completed_epoch.get());
         self.shared.in_flight.set(self.in_flight.records);
         let reading = if self.worker.config.mode.is_micro_batch() {
-            self.turn_batched(progress, turn)?
+            self.turn_batched(progress, &turn)?
         } else {
-            self.turn_continuous(progress, turn)?
+            self.turn_continuous(progress, &turn)?
         };
         self.out.flush()?;
         self.metrics.records_out.set(self.out.emitted());
@@ -256,7 +256,7 @@ impl<S: Source> SourceDriver<S> {
             Reading::More => alarm.now(),
             Reading::Dry => {
                 if let Some(wait) = self.next_poll() {
-                    alarm.after(wait, self.worker.clock.as_ref());
+                    alarm.after(wait, self.worker.now_ns());
                 }
             }
             // The completed epoch wakes all sources.
@@ -268,7 +268,7 @@ impl<S: Source> SourceDriver<S> {
     fn turn_continuous(
         &mut self,
         progress: &mut SharedProgress<Time>,
-        turn: Stopwatch,
+        turn: &Turn,
     ) -> Result<Reading> {
         self.follow_epoch(progress)?;
         let reading = self.read(turn, usize::MAX)?;
@@ -283,7 +283,7 @@ impl<S: Source> SourceDriver<S> {
     fn turn_batched(
         &mut self,
         progress: &mut SharedProgress<Time>,
-        turn: Stopwatch,
+        turn: &Turn,
     ) -> Result<Reading> {
         if self.held.time() == Time::MIN {
             // The first trigger follows; until then the source stands at the start of its epoch.
@@ -332,7 +332,7 @@ impl<S: Source> SourceDriver<S> {
 
     /// Whether some split may have something to read now.
     fn has_input(&self) -> bool {
-        let now = self.worker.clock.now_ns();
+        let now = self.worker.now_ns();
         self.splits
             .iter()
             .any(|s| !s.waiting && !s.paused && s.wait_until_ns.is_none_or(|until| until <= now))
@@ -397,7 +397,7 @@ impl<S: Source> SourceDriver<S> {
 
     /// Reads until nothing is there, `limit` records were read, the turn is over or too much is under
     /// way.
-    fn read(&mut self, turn: Stopwatch, limit: usize) -> Result<Reading> {
+    fn read(&mut self, turn: &Turn, limit: usize) -> Result<Reading> {
         if self.worker.draining.get() {
             self.end_all_splits();
             return Ok(Reading::Dry);
@@ -444,7 +444,7 @@ impl<S: Source> SourceDriver<S> {
                 .is_some_and(|s| s.max_drift_ms.is_some());
             let much = !self.worker.config.mode.is_micro_batch()
                 && (aligned || self.out.emitted() - before >= TURN_RECORDS);
-            if left == 0 || much || turn.elapsed() > TURN {
+            if left == 0 || much || turn.is_over() {
                 return Ok(Reading::More);
             }
         }
@@ -452,7 +452,7 @@ impl<S: Source> SourceDriver<S> {
 
     /// Polls one split; `None` when it is not its turn. Also the number of records read.
     fn poll(&mut self, index: usize, max: usize) -> Result<(Option<ReadStatus>, usize)> {
-        let now_ns = self.worker.clock.now_ns();
+        let now_ns = self.worker.now_ns();
         let split = &mut self.splits[index];
         if split.paused || split.wait_until_ns.is_some_and(|until| until > now_ns) {
             return Ok((None, 0));
@@ -556,7 +556,7 @@ impl<S: Source> SourceDriver<S> {
 
     /// How long until some split wants to be polled, or an idle timeout is to be looked at.
     fn next_poll(&self) -> Option<Duration> {
-        let now = self.worker.clock.now_ns();
+        let now = self.worker.now_ns();
         let waits = self.splits.iter().filter_map(|s| s.wait_until_ns);
         let mut next = waits.min().map(|until| (until - now).max(0));
         if let Some(timeout) = self.strategy.as_ref().and_then(|s| s.idle_timeout)
@@ -578,7 +578,7 @@ impl<S: Source> SourceDriver<S> {
             return;
         };
         if let Some(timeout) = strategy.idle_timeout {
-            let now_ms = self.worker.clock.now_ms();
+            let now_ms = self.worker.now_ms();
             let timeout = timeout.as_millis() as i64;
             for split in &mut self.splits {
                 let idle = now_ms - split.last_record_ms >= timeout;
@@ -708,10 +708,10 @@ impl<S: Source> SourceDriver<S> {
 
     fn take_assignments(&mut self) -> Result<()> {
         let mut all = self.worker.assignments.borrow_mut();
-        let Some(queue) = all.get_mut(&self.node) else {
+        if all.is_empty() {
             return Ok(());
-        };
-        let assignments: Vec<Assignment> = queue.drain(..).collect();
+        }
+        let assignments = all.remove(&self.node).unwrap_or_default();
         drop(all);
         for assignment in assignments {
             match assignment {
@@ -785,7 +785,7 @@ impl<S: Source> SourceDriver<S> {
             reader,
             assigner,
             watermark,
-            last_record_ms: self.worker.clock.now_ms(),
+            last_record_ms: self.worker.now_ms(),
             wait_until_ns: None,
             waiting: false,
             paused: false,

@@ -5,7 +5,7 @@ use super::context::{Doing, PartSink, WorkerContext};
 use super::control::Report;
 use super::gate::{Admission, Gate, Target};
 use super::port::Changes;
-use crate::clock::Stopwatch;
+use super::turn::Turn;
 use crate::config::Guarantee;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::graph::NodeId;
@@ -18,8 +18,6 @@ use std::time::Duration;
 use timely::progress::ChangeBatch;
 use timely::progress::operate::SharedProgress;
 
-/// After this long an operator lets others run.
-pub(crate) const TURN: Duration = Duration::from_millis(1);
 /// Encoding pauses while this many bytes wait for the disk.
 const BACKLOG_LIMIT: usize = 64 << 20;
 
@@ -164,7 +162,7 @@ impl<O: OperatorCore> Station<O> {
 
     /// Called at the start of a turn.
     pub fn begin(&mut self) {
-        self.context.now_ms = self.worker.clock.now_ms();
+        self.context.now_ms = self.worker.now_ms();
         self.worker.running.node.set(self.node);
     }
 
@@ -173,13 +171,13 @@ impl<O: OperatorCore> Station<O> {
         &mut self,
         target: Target,
         outputs: &mut [ChangeBatch<Time>],
-        turn: Stopwatch,
+        turn: &Turn,
     ) -> Result<Advance> {
         if target.watermark > self.context.watermark || self.firing {
             self.context.watermark = self.context.watermark.max(target.watermark);
             self.firing = true;
             while self.fire(|op, context, out| op.on_watermark(context, out))? == Work::More {
-                if turn.elapsed() > TURN {
+                if turn.is_over_now() {
                     return Ok(Advance::Unfinished);
                 }
             }
@@ -250,12 +248,12 @@ impl<O: OperatorCore> Station<O> {
         }
     }
 
-    fn fire_processing_time(&mut self, turn: Stopwatch) -> Result<Work> {
+    fn fire_processing_time(&mut self, turn: &Turn) -> Result<Work> {
         while let Some(due) = self.operator.next_processing_time()
             && due <= self.context.now_ms
         {
             let work = self.fire(|op, context, out| op.on_processing_time(context, out))?;
-            if work == Work::More && turn.elapsed() > TURN {
+            if work == Work::More && turn.is_over_now() {
                 return Ok(Work::More);
             }
         }

@@ -5,8 +5,8 @@ use super::compile::{SideMaker, Site};
 use super::context::Doing;
 use super::inlet::Inlet;
 use super::port::{Changes, Route};
-use super::station::{Advance, Station, TURN, publish};
-use crate::clock::Stopwatch;
+use super::station::{Advance, Station, publish};
+use super::turn::Turn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{OperatorContext, Output, TwoInputOperator, UserResult};
 use crate::record::Record;
@@ -53,20 +53,20 @@ impl<O: TwoInputOperator> TwoInput<O> {
         produced: &[Changes],
         alarm: &mut Alarm,
     ) -> Result<()> {
-        let turn = Stopwatch::start();
+        let turn = Turn::default();
         self.station.begin();
         let (first, second) = progress.frontiers.split_at_mut(1);
         if self.left.update(&mut first[0]) | self.right.update(&mut second[0]) {
             self.observe();
         }
-        let mut again = self.work(progress, turn)?;
+        let mut again = self.work(progress, &turn)?;
         again |= self.station.encode();
         self.station.flush()?;
         publish(progress, consumed, produced);
         if again {
             alarm.now();
         } else if let Some(wait) = self.station.due_in() {
-            alarm.after(wait, self.station.worker.clock.as_ref());
+            alarm.after(wait, self.station.worker.now_ns());
         }
         Ok(())
     }
@@ -76,10 +76,10 @@ impl<O: TwoInputOperator> TwoInput<O> {
         self.station.gate.observe(frontier);
     }
 
-    fn work(&mut self, progress: &mut SharedProgress<Time>, turn: Stopwatch) -> Result<bool> {
+    fn work(&mut self, progress: &mut SharedProgress<Time>, turn: &Turn) -> Result<bool> {
         loop {
             while self.take_one()? {
-                if turn.elapsed() > TURN {
+                if turn.is_over() {
                     return Ok(true);
                 }
             }

@@ -92,6 +92,7 @@ fn report_panic(
 
 fn step(worker: &mut Worker, context: &Rc<WorkerContext>, spin: bool) {
     while !context.halted.get() && !context.control.has_failed() {
+        context.begin_step();
         if spin {
             worker.step();
         } else {
