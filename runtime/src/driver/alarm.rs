@@ -3,6 +3,7 @@
 //! timely queues every delayed activation, and an operator runs far more often than its alarms go off: set
 //! anew at each turn, an idle timeout of a minute would fill the queue with millions of them.
 
+use crate::clock::Clock;
 use std::time::Duration;
 use timely::scheduling::activate::Activator;
 
@@ -25,8 +26,10 @@ impl Alarm {
         self.activator.activate();
     }
 
-    /// Wakes the operator in `wait` from `now_ns`, or earlier if a call is pending before.
-    pub fn after(&mut self, wait: Duration, now_ns: i64) {
+    /// Wakes the operator in `wait`, or earlier if a call is pending before.
+    pub fn after(&mut self, wait: Duration, clock: &dyn Clock) {
+        // Not the time of the step: the pending call may have come since.
+        let now_ns = clock.now_ns();
         let at_ns = now_ns.saturating_add(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX));
         if self
             .at_ns

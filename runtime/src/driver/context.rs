@@ -149,7 +149,8 @@ impl WorkerContext {
         self.restored.as_ref().map_or(0, |r| r.checkpoint())
     }
 
-    /// A step of the worker begins: reads the clock, once for all operators.
+    /// A step of the worker begins: reads the clock, once for all operators that do not need it to the
+    /// microsecond.
     pub fn begin_step(&self) {
         self.now_ns.set(self.clock.now_ns());
     }

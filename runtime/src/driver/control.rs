@@ -191,7 +191,7 @@ fn coordinator<'s>(
             }
         }
         match coordinator.turn() {
-            Ok(Some(wait)) => alarm.after(wait, worker.now_ns()),
+            Ok(Some(wait)) => alarm.after(wait, worker.clock.as_ref()),
             Ok(None) => {}
             Err(error) => worker.control.fail(error),
         }

@@ -63,7 +63,7 @@ impl<O: Operator> OneInput<O> {
         if again {
             alarm.now();
         } else if let Some(wait) = self.station.due_in() {
-            alarm.after(wait, self.station.worker.now_ns());
+            alarm.after(wait, self.station.worker.clock.as_ref());
         }
         Ok(())
     }

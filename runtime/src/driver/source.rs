@@ -234,6 +234,8 @@ impl<S: Source> SourceDriver<S> {
         alarm: &mut Alarm,
     ) -> Result<()> {
         let turn = Turn::default();
+        // It may have been woken by an alarm that is later than the begin of this step.
+        self.worker.begin_step();
         self.worker.running.node.set(self.node);
         self.take_assignments()?;
         if self.woken.swap(false, Ordering::AcqRel) {
@@ -256,7 +258,7 @@ impl<S: Source> SourceDriver<S> {
             Reading::More => alarm.now(),
             Reading::Dry => {
                 if let Some(wait) = self.next_poll() {
-                    alarm.after(wait, self.worker.now_ns());
+                    alarm.after(wait, self.worker.clock.as_ref());
                 }
             }
             // The completed epoch wakes all sources.
