@@ -15,13 +15,12 @@ fn run(config: JobConfig) -> Vec<(i64, u64, u64)> {
         Collection::timed(records).splits(3),
         WatermarkStrategy::ascending(),
     )
-    .map(|n| n)
     .key_by(|n: &u64| *n)
     .window(Tumbling::of(Duration::from_secs(1)))
     .count()
     .sink("out", sink);
     let report = job.start(config).unwrap().wait().unwrap();
-    eprintln!("{report:#?}");
+    assert_eq!(report.records_read(), 10_000);
     let mut rows: Vec<_> = results
         .take()
         .into_iter()
@@ -54,5 +53,28 @@ fn counts_windows_in_both_modes() {
             });
             assert_eq!(rows, expected, "{mode} on {workers}");
         }
+    }
+}
+
+/// A source without a watermark strategy gives no event times. Its records used to fall into one window at the
+/// beginning of time.
+#[test]
+fn a_window_over_records_without_event_time_is_an_error() {
+    let job = Job::new("timeless");
+    let (sink, _results) = Collect::new();
+    job.source("numbers", Collection::new(vec![1u64, 2, 3]))
+        .key_by(|n: &u64| *n)
+        .window(Tumbling::of(Duration::from_secs(1)))
+        .count()
+        .sink("out", sink);
+    let error = job.start(JobConfig::default()).unwrap().wait().unwrap_err();
+    let text = error.to_string();
+    for part in [
+        "operator \"window\"",
+        "record 0",
+        "no event time",
+        "watermark strategy",
+    ] {
+        assert!(text.contains(part), "{part} in: {text}");
     }
 }

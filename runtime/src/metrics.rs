@@ -58,8 +58,6 @@ pub struct OperatorMetrics {
     pub late: Counter,
     /// Records passed over on purpose: malformed input under a skip policy.
     pub skipped: Counter,
-    /// Records sent to a dead-letter stream.
-    pub dead: Counter,
     /// Records that wait behind a barrier.
     pub stashed: Counter,
     /// The operator's watermark.

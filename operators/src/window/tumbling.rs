@@ -11,7 +11,7 @@ use millstream_runtime::error::BoxError;
 use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
 };
-use millstream_runtime::record::{Data, Key, Record};
+use millstream_runtime::record::{Data, Key, NO_TIME, Record};
 use millstream_runtime::state::{Found, KeyedTable, LOOKUPS, Slot, Snapshot};
 use millstream_runtime::time::EventTime;
 use serde::{Deserialize, Serialize};
@@ -130,11 +130,18 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
     }
 
     #[inline]
-    fn window_of(&mut self, time: EventTime) -> Window {
+    fn window_of(&mut self, time: EventTime) -> Result<Window, BoxError> {
         if time < self.current.start || time >= self.current.end {
+            if time == NO_TIME {
+                return Err(
+                    "the record has no event time: give the source a watermark strategy, \
+                            or assign timestamps before the window"
+                        .into(),
+                );
+            }
             self.current = self.windows.window_of(time);
         }
-        self.current
+        Ok(self.current)
     }
 
     /// Adds a record to its window.
@@ -145,12 +152,12 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
         found: Found,
         context: &mut OperatorContext,
         out: &mut Output<Windowed<K, G::Out>>,
-    ) {
-        let window = self.window_of(record.time);
+    ) -> UserResult {
+        let window = self.window_of(record.time)?;
         if window.end.saturating_add(self.lateness) <= context.watermark {
             context.metrics.late.add(1);
             self.late.push(record.time, record.value);
-            return;
+            return Ok(());
         }
         let (key, value) = record.value;
         let (slot, panes) = self.table.entry_found(found, &key, Panes::new);
@@ -178,6 +185,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
             let value = self.aggregator.result(&pane.accumulator);
             out.push(window.end - 1, Windowed { window, key, value });
         }
+        Ok(())
     }
 
     /// Fires or drops one pane.
@@ -278,9 +286,9 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for TumblingOperator<K, V, G> {
         let mut found = std::mem::take(&mut self.found);
         self.table
             .find_all(std::iter::once(&record.value.0), &mut found);
-        self.place(record, found[0], context, out);
+        let placed = self.place(record, found[0], context, out);
         self.found = found;
-        Ok(())
+        placed
     }
 
     fn on_batch(
@@ -300,7 +308,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for TumblingOperator<K, V, G> {
             for (found, record) in found.iter().zip(&mut records) {
                 at.set(index);
                 index += 1;
-                self.place(record, *found, context, out);
+                self.place(record, *found, context, out)?;
             }
         }
         self.found = found;
