@@ -57,6 +57,7 @@ impl<A: Data, F: Fn(&A) -> bool + 'static> Step<A, A> for Filter<F> {
             index += 1;
             (self.0)(&record.value)
         });
+        at.filtered(index - input.len());
         std::mem::swap(input, output);
         Ok(())
     }
@@ -71,12 +72,15 @@ impl<A: Data, B: Data, F: Fn(A) -> Option<B> + 'static> Step<A, B> for FilterMap
         output: &mut Vec<Record<B>>,
         at: &Position<'_>,
     ) -> Outcome {
+        let mut filtered = 0;
         for (index, Record { time, value }) in input.drain(..).enumerate() {
             at.set(index);
-            if let Some(value) = (self.0)(value) {
-                output.push(Record::new(time, value));
+            match (self.0)(value) {
+                Some(value) => output.push(Record::new(time, value)),
+                None => filtered += 1,
             }
         }
+        at.filtered(filtered);
         Ok(())
     }
 }

@@ -56,8 +56,12 @@ pub struct OperatorMetrics {
     pub records_out: Counter,
     /// Records that came too late to be placed.
     pub late: Counter,
+    /// Records that were rejected as meant: by a filter.
+    pub filtered: Counter,
     /// Records passed over on purpose: malformed input under a skip policy.
     pub skipped: Counter,
+    /// Records that went to the dead-letter stream instead of on.
+    pub dead: Counter,
     /// Records that wait behind a barrier.
     pub stashed: Counter,
     /// The operator's watermark.

@@ -28,6 +28,8 @@ use timely::scheduling::activate::Activator;
 pub(crate) struct Running {
     pub node: Cell<NodeId>,
     pub record: Cell<u64>,
+    /// Records of the batch that the step under way has rejected.
+    pub filtered: Cell<u64>,
     pub doing: Cell<Doing>,
 }
 

@@ -48,6 +48,13 @@ impl<'a> Position<'a> {
         self.running.record.set(self.base + index as u64);
     }
 
+    /// So many records of the batch were rejected as meant, and have no result.
+    #[inline]
+    pub fn filtered(&self, records: usize) {
+        let filtered = &self.running.filtered;
+        filtered.set(filtered.get() + records as u64);
+    }
+
     /// Runs `run` with a position that goes nowhere, for steps outside of a job.
     pub fn detached<R>(run: impl FnOnce(&Position<'_>) -> R) -> R {
         let running = Running::default();
@@ -199,6 +206,10 @@ impl<A, B, S: Step<A, B>> Emit<A> for Chained<B, S> {
                 .with_source(source)
             })?;
         records.clear();
+        match self.running.filtered.take() {
+            0 => {}
+            filtered => self.metrics.filtered.add(filtered),
+        }
         if !self.buffer.is_empty() {
             self.metrics.records_out.add(self.buffer.len() as u64);
             self.next.emit(time, &mut self.buffer)?;

@@ -36,8 +36,12 @@ pub struct OperatorReport {
     pub records_out: u64,
     /// Records too late to be placed.
     pub late: u64,
-    /// Records passed over on purpose.
+    /// Records that were rejected as meant: by a filter.
+    pub filtered: u64,
+    /// Records passed over on purpose: malformed, under a skip policy.
     pub skipped: u64,
+    /// Records that went to the dead-letter stream instead of on.
+    pub dead: u64,
     /// Keys in its state, as of the last checkpoint.
     pub state_keys: u64,
     /// The least watermark of its instances.
@@ -263,7 +267,9 @@ fn report(job: &Prepared, control: &JobControl, elapsed: Duration) -> JobReport 
             records_in: 0,
             records_out: 0,
             late: 0,
+            filtered: 0,
             skipped: 0,
+            dead: 0,
             state_keys: 0,
             watermark: crate::time::WATERMARK_MAX,
         })
@@ -273,7 +279,9 @@ fn report(job: &Prepared, control: &JobControl, elapsed: Duration) -> JobReport 
         operator.records_in += metrics.records_in.get();
         operator.records_out += metrics.records_out.get();
         operator.late += metrics.late.get();
+        operator.filtered += metrics.filtered.get();
         operator.skipped += metrics.skipped.get();
+        operator.dead += metrics.dead.get();
         operator.state_keys += metrics.state_keys.get();
         operator.watermark = operator.watermark.min(metrics.watermark.get());
     }

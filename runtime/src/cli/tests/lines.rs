@@ -19,7 +19,9 @@ fn operator(name: &str, kind: NodeKind, records: u64, watermark: Watermark) -> O
         records_in: records,
         records_out: records / 2,
         late: records / 1000,
+        filtered: 0,
         skipped: 3,
+        dead: 0,
         state_keys: 1_200_000,
         watermark,
     }
