@@ -16,7 +16,7 @@ pub mod testing;
 pub mod window;
 mod with_state;
 
-pub use aggregate::{Aggregator, Average, Count, Fold, Max, Min, Reduce, Sum};
+pub use aggregate::{Aggregator, Average, Count, Fold, Max, MergingFold, Min, Reduce, Sum};
 pub use job::{Job, main};
 pub use keyed::KeyedStream;
 pub use millstream_runtime::state::{

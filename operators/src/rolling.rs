@@ -46,7 +46,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for Rolling<K, V, G> {
     ) -> UserResult {
         let (key, value) = record.value;
         let (_, accumulator) = self.table.entry(&key, || self.aggregator.create());
-        self.aggregator.add(accumulator, value);
+        self.aggregator.add_at(accumulator, value, record.time);
         let result = self.aggregator.result(accumulator);
         out.push(record.time, (key, result));
         Ok(())
@@ -72,7 +72,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for Rolling<K, V, G> {
                 let (_, accumulator) = self
                     .table
                     .entry_found(*found, &key, || self.aggregator.create());
-                self.aggregator.add(accumulator, value);
+                self.aggregator.add_at(accumulator, value, record.time);
                 let result = self.aggregator.result(accumulator);
                 out.push(record.time, (key, result));
             }

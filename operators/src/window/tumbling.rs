@@ -179,7 +179,8 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
                 })
             }
         };
-        self.aggregator.add(&mut pane.accumulator, value);
+        self.aggregator
+            .add_at(&mut pane.accumulator, value, record.time);
         // A window that is over already is put out at once, and again with each late record.
         if pane.fired {
             let value = self.aggregator.result(&pane.accumulator);

@@ -1,0 +1,57 @@
+//! Incremental aggregation: what rolling aggregates and windows compute, one value at a time. One idea a file.
+
+mod average;
+mod count;
+mod extreme;
+mod fold;
+mod reduce;
+mod sum;
+
+pub use average::Average;
+pub use count::Count;
+pub use extreme::{Max, Min};
+pub use fold::{Fold, MergingFold};
+pub use reduce::Reduce;
+pub use sum::Sum;
+
+use millstream_runtime::record::Data;
+use millstream_runtime::time::EventTime;
+
+/// Aggregates values one at a time into an accumulator, from which the result is taken.
+///
+/// Accumulators are state: they are in snapshots. The result may depend on the order in which values of one
+/// accumulator were added, but not on how values were spread over accumulators that were merged: merging
+/// must be associative.
+pub trait Aggregator<V>: Send + Sync + 'static {
+    /// What is kept per key (and window).
+    type Acc: Data;
+    /// What comes out.
+    type Out: Data;
+
+    /// Whether accumulators can be merged. Where they cannot, each sliding window keeps an accumulator of its
+    /// own instead of sharing slices with the others, and session windows, which merge, do not compile.
+    const MERGES: bool = true;
+
+    /// The accumulator before any value.
+    fn create(&self) -> Self::Acc;
+
+    /// Adds a value.
+    fn add(&self, accumulator: &mut Self::Acc, value: V);
+
+    /// Adds a value with its event time. This is what operators call; by default the time does not matter.
+    #[inline]
+    fn add_at(&self, accumulator: &mut Self::Acc, value: V, time: EventTime) {
+        let _ = time;
+        self.add(accumulator, value);
+    }
+
+    /// Adds what another accumulator has seen. Slices are merged in order of time, the later one into the
+    /// earlier one; sessions in any order.
+    fn merge(&self, accumulator: &mut Self::Acc, other: Self::Acc);
+
+    /// The result so far; asked for after the first value.
+    fn result(&self, accumulator: &Self::Acc) -> Self::Out;
+}
+
+#[cfg(test)]
+mod tests;
