@@ -171,6 +171,85 @@ fn wrong_arguments() {
     }
 }
 
+/// The lines of standard error, each a JSON object, but for the report of a panic: who calls `run_with` has set
+/// that up for himself.
+fn json_lines(errors: &str) -> Vec<serde_json::Value> {
+    let lines = errors.lines().filter(|line| line.starts_with('{'));
+    lines
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+/// The log event with this message.
+#[track_caller]
+fn event<'a>(lines: &'a [serde_json::Value], message: &str) -> &'a serde_json::Value {
+    let found = lines.iter().find(|line| line["message"] == message);
+    found.unwrap_or_else(|| panic!("no event \"{message}\" in {lines:#?}"))
+}
+
+#[test]
+fn logs_for_machines() {
+    let directory = tempfile::tempdir().unwrap();
+    let checkpoints = format!("--checkpoint-dir={}", directory.path().display());
+    let args = [
+        "500",
+        "--rate=100000",
+        "--log-format=json",
+        "--log=debug",
+        &checkpoints,
+    ];
+    let (status, errors) = run(&args);
+    assert_eq!(status, Some(0), "{errors}");
+    let lines = json_lines(&errors);
+    let starting = event(&lines, "starting");
+    assert_eq!(starting["span"]["job"], "squares");
+    assert_eq!(starting["workers"], 1);
+    assert_eq!(starting["guarantee"], "exactly-once");
+    assert_eq!(starting["checkpoint_interval"], "1s");
+    event(&lines, "no checkpoint: starting from the beginning");
+    let splits = event(&lines, "splits found");
+    assert_eq!(splits["operator"], "numbers");
+    assert!(splits["uid"].is_string() && splits["new"].as_u64() > Some(0));
+    let checkpoint = event(&lines, "checkpoint complete");
+    assert_eq!(checkpoint["span"]["worker"], 0);
+    assert_eq!(checkpoint["checkpoint"], 1);
+    assert_eq!(checkpoint["level"], "DEBUG");
+    let ended = event(&lines, "ended");
+    assert_eq!(ended["outcome"], "finished");
+    assert_eq!(
+        (&ended["records_read"], &ended["last_checkpoint"]),
+        (&500.into(), &1.into())
+    );
+
+    let (_, errors) = run(&["500", "--log-format=json", "--log=info", &checkpoints]);
+    assert_eq!(event(&json_lines(&errors), "restored")["checkpoint"], 1);
+}
+
+#[test]
+fn a_failure_for_machines() {
+    let args = ["500", "--set=bad=7", "--log-format=json", "--log=info"];
+    let (status, errors) = run(&args);
+    assert_eq!(status, Some(1));
+    let lines = json_lines(&errors);
+    let failed = event(&lines, "operator failed");
+    assert_eq!(failed["span"]["worker"], 0);
+    assert!(
+        failed["error"]
+            .as_str()
+            .unwrap()
+            .contains("a number to fail at")
+    );
+    assert_eq!(event(&lines, "ended")["outcome"], "failed");
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["level"], &last["kind"]),
+        (&"ERROR".into(), &"user function".into())
+    );
+    // The filter may not swallow it.
+    let (_, errors) = run(&[&args[..3], &["--log=off"]].concat());
+    assert!(errors.contains("\nerror: user function: "), "{errors}");
+}
+
 #[test]
 fn explain_runs_nothing() {
     let output = command(&["5", "--explain", "mermaid"]).output().unwrap();

@@ -11,6 +11,7 @@ use super::manifest::{Manifest, PartFile};
 use super::retention::{collect_garbage, forget_checkpoints};
 use super::store::{CheckpointStore, PartSink, part_name};
 use crate::error::{Error, ErrorKind, Result, panic_text};
+use crate::job::events::worker_span;
 use crate::source::Waker;
 use crate::time::CheckpointId;
 use std::collections::BTreeMap;
@@ -103,7 +104,10 @@ impl PartWriter {
         };
         let thread = std::thread::Builder::new()
             .name(name.clone())
-            .spawn(move || desk.run(&inbox))
+            .spawn(move || {
+                let span = worker_span(&desk.info.job, desk.info.worker as usize);
+                span.in_scope(|| desk.run(&inbox));
+            })
             .map_err(|error| {
                 Error::new(ErrorKind::Checkpoint, format!("start the thread {name}"))
                     .with_source(error)

@@ -1,8 +1,13 @@
 //! Log lines on standard error, and panics as log lines.
+//!
+//! With `--log-format json` every line of standard error is a JSON object: what would be plain text otherwise (the
+//! line at the start, the status line, the error at the end) is a log event then, and subject to the filter.
 
 use super::setting::{LogFormat, Settings};
-use super::terminal::LogWriter;
+use super::terminal::{self, LogWriter};
+use crate::error::ErrorKind;
 use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing_subscriber::EnvFilter;
 
 /// Whether a filter can be read.
@@ -22,8 +27,46 @@ pub(super) fn start(settings: &Settings) {
     // An error says that there is a subscriber already.
     let _ = match settings.log_format {
         LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init(),
     };
+    JSON.store(settings.log_format == LogFormat::Json, Ordering::Relaxed);
+}
+
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Whether standard error is for machines.
+pub(super) fn are_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// Says something to whoever started the job.
+pub(super) fn say(text: &str) {
+    match are_json() {
+        true => tracing::info!(target: "millstream", "{text}"),
+        false => terminal::notice(text),
+    }
+}
+
+/// Says what is wrong; also when the filter lets no error through.
+pub(super) fn complain(kind: Option<ErrorKind>, text: &str) {
+    match are_json() && tracing::enabled!(target: "millstream", tracing::Level::ERROR) {
+        true => {
+            tracing::error!(target: "millstream", kind = kind.map(tracing::field::display), "{text}")
+        }
+        false => terminal::notice(&format!("error: {text}")),
+    }
+}
+
+/// Says what is doubtful.
+pub(super) fn warn(text: &str) {
+    match are_json() {
+        true => tracing::warn!(target: "millstream", "{text}"),
+        false => terminal::notice(&format!("warning: {text}")),
+    }
 }
 
 /// A panic in a user's function ends the job with an error of one line; where it happened goes to the

@@ -54,7 +54,8 @@ impl Program {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
                 terminal::clear_status();
-                terminal::notice(&format!("error: {}", one_line(&failure)));
+                let kind = failure.downcast_ref::<Error>().map(Error::kind);
+                logs::complain(kind, &one_line(&failure));
                 ExitCode::from(exit_status(&failure))
             }
         }
@@ -72,10 +73,11 @@ impl Program {
             }
             Plan::Run(plan) => *plan,
         };
-        for warning in &plan.resolved.warnings {
-            terminal::notice(&format!("warning: {warning}"));
-        }
         logs::start(&plan.resolved.settings);
+        plan.resolved
+            .warnings
+            .iter()
+            .for_each(|text| logs::warn(text));
         let graph = build(&plan.args)?;
         plan.args.check_all_read()?;
         if let Some(format) = plan.flags.explain {
@@ -137,14 +139,15 @@ fn run_job(name: &str, graph: Graph, config: JobConfig) -> Result<()> {
     let handle = job::start(graph, config.clone())?;
     if talks {
         let restored = handle.report().restored;
-        terminal::notice(&format!("{name}: {}", greeting(restored, &config)));
+        logs::say(&format!("{name}: {}", greeting(restored, &config)));
     }
     let report = watch(handle, &signals, Display::new(config.status))?;
-    if talks {
+    // What the summary says, the log event at the end has in fields.
+    if talks && !logs::are_json() {
         terminal::notice(&summary(&report));
     }
     if signals.asked_to_stop() {
-        terminal::notice(&format!("{name}: {}", farewell(&report, &config)));
+        logs::say(&format!("{name}: {}", farewell(&report, &config)));
     }
     Ok(())
 }
@@ -155,7 +158,7 @@ fn watch(handle: JobHandle, signals: &StopSignals, mut display: Display) -> Resu
     while !handle.wait_for(LOOK) {
         if signals.asked_to_stop() && !stopping {
             stopping = true;
-            terminal::notice("stopping; a second signal kills at once");
+            logs::say("stopping; a second signal kills at once");
             handle.stop();
         }
         display.renew(&handle);
@@ -175,7 +178,7 @@ struct Display {
 
 impl Display {
     fn new(status: Status) -> Self {
-        let in_place = stderr().is_terminal();
+        let in_place = stderr().is_terminal() && !logs::are_json();
         Display {
             shown: match status {
                 Status::Auto => in_place,
@@ -204,7 +207,7 @@ impl Display {
         if self.in_place {
             terminal::show_status(&text);
         } else {
-            terminal::notice(&text);
+            logs::say(&text);
         }
     }
 }

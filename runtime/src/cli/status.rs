@@ -1,12 +1,11 @@
 //! The status line: what a running job did so far, in one line.
 
 use super::human::{bytes, count, duration, rate, seconds, utc};
-use crate::graph::NodeKind;
-use crate::job::{Holder, JobReport, WatermarkHold};
+use crate::job::{JobReport, StallWatch, WatermarkHold, slowest_hold};
 use crate::time::{CheckpointId, EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
 use std::time::Duration;
 
-/// A watermark that stands still this long although there is input is worth a word.
+/// A watermark that has stood still this long although there is input is worth a word.
 const STALLED: Duration = Duration::from_secs(3);
 
 /// Makes the line, and remembers what it needs from one to the next.
@@ -15,9 +14,9 @@ pub(super) struct StatusLine {
     /// The last two observations of the records read, the newer one first.
     read: [(u64, Duration); 2],
     checkpoint: Since<CheckpointId>,
-    watermark: Since<Option<Watermark>>,
-    /// Records read when the watermark last moved.
-    read_at_watermark: u64,
+    stalls: StallWatch,
+    /// For how long the watermark has stood still.
+    still: Option<Duration>,
 }
 
 /// A value, and since when the job has had it.
@@ -44,19 +43,11 @@ impl StatusLine {
         let (now, read) = (report.elapsed, report.records_read());
         self.read = [(read, now), self.read[0]];
         self.checkpoint.observe(report.last_checkpoint, now);
-        let watermark = watermark(report);
-        if self.watermark.observe(Some(watermark), now) {
-            self.read_at_watermark = read;
-        }
-        // A job none of whose sources has event times has no watermark to wait for.
-        let has_event_time = report
-            .operators
-            .iter()
-            .any(|o| o.watermark != WATERMARK_MIN && o.watermark != WATERMARK_MAX);
-        let stands = now.saturating_sub(self.watermark.since) >= STALLED;
-        let has_input =
-            read > self.read_at_watermark && (self.read_lately() > 0 || report.in_flight > 0);
-        has_event_time && stands && has_input && watermark != WATERMARK_MAX
+        self.still = self
+            .stalls
+            .observe(report)
+            .filter(|still| *still >= STALLED);
+        self.still.is_some()
     }
 
     fn read_lately(&self) -> u64 {
@@ -69,7 +60,7 @@ impl StatusLine {
             seconds(report.elapsed),
             format!("read {} ({})", count(self.read[0].0), self.rate()),
             format!("in flight {}", count(report.in_flight)),
-            watermark_text(watermark(report), now_ms),
+            watermark_text(report.watermark(), now_ms),
             self.checkpoint_text(report),
         ];
         parts.retain(|part| !part.is_empty());
@@ -78,8 +69,7 @@ impl StatusLine {
             1 => parts.push("1 checkpoint failed".into()),
             n => parts.push(format!("{} checkpoints failed", count(n))),
         }
-        if let Some(hold) = slowest(holds) {
-            let still = report.elapsed.saturating_sub(self.watermark.since);
+        if let (Some(hold), Some(still)) = (slowest_hold(holds), self.still) {
             parts.push(format!(
                 "watermark held for {} by {}",
                 seconds(still),
@@ -111,17 +101,6 @@ impl StatusLine {
     }
 }
 
-/// The job's watermark: the least of its operators and sinks, else of its sources.
-pub(super) fn watermark(report: &JobReport) -> Watermark {
-    let of = |kinds: &[NodeKind]| {
-        let operators = report.operators.iter().filter(|o| kinds.contains(&o.kind));
-        operators.map(|o| o.watermark).min()
-    };
-    of(&[NodeKind::Operator, NodeKind::Sink])
-        .or_else(|| of(&[NodeKind::Source]))
-        .unwrap_or(WATERMARK_MIN)
-}
-
 fn watermark_text(watermark: Watermark, now_ms: EventTime) -> String {
     match watermark {
         WATERMARK_MIN => "watermark none yet".into(),
@@ -132,11 +111,4 @@ fn watermark_text(watermark: Watermark, now_ms: EventTime) -> String {
             format!("watermark {} (lag {lag})", utc(at))
         }
     }
-}
-
-fn slowest(holds: &[WatermarkHold]) -> Option<&WatermarkHold> {
-    holds
-        .iter()
-        .filter(|hold| hold.holder != Holder::Nothing)
-        .min_by_key(|hold| hold.watermark)
 }

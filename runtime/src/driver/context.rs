@@ -182,6 +182,8 @@ impl WorkerContext {
 
     /// Ends the job with an error of the operator `node`.
     pub fn fail(&self, node: NodeId, error: Error) {
+        let (operator, uid) = (&self.names[node], &self.uids[node]);
+        tracing::info!(operator, uid, %error, "operator failed");
         self.control.fail(error.within(self.instance(node)));
     }
 

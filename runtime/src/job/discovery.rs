@@ -1,6 +1,7 @@
 //! Finds the splits of all sources, at the start and while the job runs, and deals them out to workers.
 
 use super::control::{BoardEntry, JobControl};
+use super::events;
 use super::prepare::{Prepared, SourceEnumerator};
 use crate::checkpoint::Restored;
 use crate::config::Trigger;
@@ -30,6 +31,7 @@ pub(super) fn start(
             source: enumerator,
         };
         let mut entries = dealer.discover()?;
+        dealer.tell(entries.len());
         entries.push(BoardEntry::Begin {
             node: dealer.source.node,
         });
@@ -58,6 +60,7 @@ fn watch(
     std::thread::Builder::new()
         .name(format!("mill-splits-{}", dealer.source.node))
         .spawn(move || {
+            let _span = events::job_span(&control.job().name).entered();
             let mut started = crate::clock::Stopwatch::start();
             while !control.has_ended() && !control.has_failed() {
                 let left = interval.saturating_sub(started.elapsed());
@@ -67,7 +70,10 @@ fn watch(
                 }
                 match dealer.discover_guarded() {
                     Ok(entries) if entries.is_empty() => {}
-                    Ok(entries) => control.post(entries),
+                    Ok(entries) => {
+                        dealer.tell(entries.len());
+                        control.post(entries);
+                    }
                     Err(error) => control.fail(error),
                 }
                 started = crate::clock::Stopwatch::start();
@@ -96,6 +102,11 @@ struct Dealer {
 }
 
 impl Dealer {
+    fn tell(&self, new: usize) {
+        let (operator, uid) = (&self.source.name, &self.source.uid);
+        events::splits_found(operator, uid, new, self.known.len());
+    }
+
     /// [`discover`](Self::discover) on a thread that nobody waits for: a panic is an error.
     fn discover_guarded(&mut self) -> Result<Vec<BoardEntry>> {
         catch_unwind(AssertUnwindSafe(|| self.discover())).unwrap_or_else(|panic| {

@@ -1,6 +1,7 @@
 //! The handle of a running job.
 
 use super::control::{JobControl, Outcome, Request};
+use super::events;
 use super::prepare::Prepared;
 use super::watermarks::{WatermarkHold, watermark_holds};
 use crate::clock::Stopwatch;
@@ -237,10 +238,14 @@ impl JobHandle {
             // A panic there was reported by the thread itself.
             let _ = watcher.join();
         }
-        if let Some(failure) = self.control.take_failure() {
-            return Err(failure);
+        let failure = self.control.take_failure();
+        let report = self.report();
+        events::job_span(&self.job.graph.name)
+            .in_scope(|| events::ended(&report, failure.as_ref()));
+        match failure {
+            Some(failure) => Err(failure),
+            None => Ok(report),
         }
-        Ok(self.report())
     }
 }
 
@@ -254,7 +259,7 @@ impl Drop for JobHandle {
     }
 }
 
-fn report(job: &Prepared, control: &JobControl, elapsed: Duration) -> JobReport {
+pub(super) fn report(job: &Prepared, control: &JobControl, elapsed: Duration) -> JobReport {
     let all = job.registry.operators();
     let nodes = job.graph.nodes();
     let mut operators: Vec<OperatorReport> = nodes

@@ -3,8 +3,11 @@
 mod builder;
 pub(crate) mod control;
 mod discovery;
+pub(crate) mod events;
 mod handle;
+mod monitor;
 mod prepare;
+mod stall;
 mod watermarks;
 mod worker;
 
@@ -13,7 +16,8 @@ pub use control::Outcome;
 pub use handle::{JobHandle, JobReport, OperatorReport};
 pub use prepare::Options;
 pub(crate) use prepare::Prepared;
-pub use watermarks::{Holder, WatermarkHold};
+pub use stall::StallWatch;
+pub use watermarks::{Holder, WatermarkHold, slowest_hold};
 
 use crate::config::JobConfig;
 use crate::error::Result;
@@ -32,6 +36,9 @@ pub fn start(graph: Graph, config: JobConfig) -> Result<JobHandle> {
 /// # Errors
 /// As [`start`].
 pub fn start_with(graph: Graph, config: JobConfig, options: Options) -> Result<JobHandle> {
-    let prepared = Prepared::new(graph, config, options)?;
-    worker::launch(prepared)
+    let _span = events::job_span(&graph.name).entered();
+    events::not_started(Prepared::new(graph, config, options).and_then(|prepared| {
+        events::starting(&prepared);
+        worker::launch(prepared)
+    }))
 }

@@ -76,6 +76,14 @@ pub struct WatermarkHold {
     pub holder: Holder,
 }
 
+/// The hold of the least watermark, of those that something holds: the one to ask about first.
+pub fn slowest_hold(holds: &[WatermarkHold]) -> Option<&WatermarkHold> {
+    holds
+        .iter()
+        .filter(|hold| hold.holder != Holder::Nothing)
+        .min_by_key(|hold| hold.watermark)
+}
+
 /// Asks for every operator and sink instance.
 pub(super) fn watermark_holds(
     graph: &Graph,

@@ -2,7 +2,9 @@
 
 use super::control::JobControl;
 use super::discovery;
+use super::events::worker_span;
 use super::handle::JobHandle;
+use super::monitor;
 use super::prepare::Prepared;
 use crate::clock::Stopwatch;
 use crate::driver::{WorkerContext, compile};
@@ -21,7 +23,7 @@ pub(super) fn launch(job: Prepared) -> Result<JobHandle> {
     let started = Stopwatch::start();
     let control = Arc::new(JobControl::new(job.description.clone()));
     let enumerators = job.enumerators()?;
-    let watchers = discovery::start(&job, &control, enumerators)
+    let mut watchers = discovery::start(&job, &control, enumerators)
         // Those that watch other sources already must not outlive the attempt.
         .inspect_err(|_| control.set_ended())?;
     let (builders, others) = timely::CommunicationConfig::Process(job.config.workers)
@@ -35,12 +37,18 @@ pub(super) fn launch(job: Prepared) -> Result<JobHandle> {
         run(allocator, &shared_job, &shared_control);
     })
     .map_err(|error| Error::new(ErrorKind::Internal, format!("start the workers: {error}")))?;
+    match monitor::start(job.clone(), control.clone(), started) {
+        Ok(monitor) => watchers.push(monitor),
+        // Only logs are lost.
+        Err(error) => tracing::warn!(%error, "nobody watches the job"),
+    }
     Ok(JobHandle::new(job, control, workers, watchers, started))
 }
 
 /// Builds and steps one worker. A panic ends the job with the operator's name.
 fn run(allocator: Allocator, job: &Prepared, control: &Arc<JobControl>) {
     let index = allocator.index();
+    let _span = worker_span(&job.graph.name, index).entered();
     let mut context = None;
     let result = catch_unwind(AssertUnwindSafe(|| -> Result<()> {
         let shared = WorkerContext::new(index, job, control.clone())
