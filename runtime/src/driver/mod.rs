@@ -9,6 +9,7 @@ mod coordinator;
 mod gate;
 mod inlet;
 pub(crate) mod one_input;
+mod operator;
 mod port;
 mod sink;
 mod source;

@@ -1,17 +1,16 @@
 //! Binds a [`TwoInputOperator`] to timely.
 
-use super::alarm::Alarm;
 use super::compile::{SideMaker, Site};
-use super::context::Doing;
+use super::gate::{Gate, Target};
 use super::inlet::Inlet;
+use super::operator::{self, Inputs};
 use super::port::{Changes, Route};
-use super::station::{Advance, Station, publish};
-use super::turn::Turn;
-use crate::error::{Error, ErrorKind, Result};
+use super::station::Station;
+use crate::error::Result;
 use crate::operator::{OperatorContext, Output, TwoInputOperator, UserResult};
 use crate::record::Record;
 use crate::time::Time;
-use timely::progress::operate::SharedProgress;
+use timely::progress::ChangeBatch;
 
 /// Builds an operator with two inputs into the dataflow of this worker.
 pub(crate) fn build<O: TwoInputOperator>(
@@ -20,102 +19,61 @@ pub(crate) fn build<O: TwoInputOperator>(
     left: Route<O::Left>,
     right: Route<O::Right>,
 ) -> Result<()> {
-    let left = site.input::<O::Left>(0, left);
-    let right = site.input::<O::Right>(1, right);
-    let out = site.output::<O::Out>(0, &[]);
-    let mut maker = SideMaker::new(&mut site);
-    let operator = make(&mut maker);
-    let sides = maker.into_sides();
-    let station = Station::new(site.node, operator, out, sides, site.worker.clone())?;
-    let consumed = vec![left.consumed(), right.consumed()];
-    let produced = site.produced();
-    let mut alarm = Alarm::new(site.activator());
-    let mut driver = TwoInput {
-        station,
-        left,
-        right,
+    let inputs = TwoInputs {
+        left: site.input::<O::Left>(0, left),
+        right: site.input::<O::Right>(1, right),
     };
-    site.run(move |progress| driver.turn(progress, &consumed, &produced, &mut alarm));
-    Ok(())
+    operator::build(site, make, inputs)
 }
 
-struct TwoInput<O: TwoInputOperator> {
-    station: Station<O>,
-    left: Inlet<O::Left>,
-    right: Inlet<O::Right>,
+struct TwoInputs<L, R> {
+    left: Inlet<L>,
+    right: Inlet<R>,
 }
 
-impl<O: TwoInputOperator> TwoInput<O> {
-    fn turn(
-        &mut self,
-        progress: &mut SharedProgress<Time>,
-        consumed: &[Changes],
-        produced: &[Changes],
-        alarm: &mut Alarm,
-    ) -> Result<()> {
-        let turn = Turn::default();
-        self.station.begin();
-        let (first, second) = progress.frontiers.split_at_mut(1);
-        if self.left.update(&mut first[0]) | self.right.update(&mut second[0]) {
-            self.observe();
-        }
-        let mut again = self.work(progress, &turn)?;
-        again |= self.station.encode();
-        self.station.flush()?;
-        publish(progress, consumed, produced);
-        if again {
-            alarm.now();
-        } else if let Some(wait) = self.station.due_in() {
-            alarm.after(wait, self.station.worker.clock.as_ref());
-        }
-        Ok(())
+impl<O: TwoInputOperator> Inputs<O> for TwoInputs<O::Left, O::Right> {
+    fn consumed(&self) -> Vec<Changes> {
+        vec![self.left.consumed(), self.right.consumed()]
     }
 
-    fn observe(&mut self) {
-        let frontier = self.left.frontier().chain(self.right.frontier());
-        self.station.gate.observe(frontier);
+    fn update(&mut self, frontiers: &mut [ChangeBatch<Time>]) -> bool {
+        // Both, always.
+        self.left.update(&mut frontiers[0]) | self.right.update(&mut frontiers[1])
     }
 
-    fn work(&mut self, progress: &mut SharedProgress<Time>, turn: &Turn) -> Result<bool> {
-        loop {
-            while self.take_one()? {
-                if turn.is_over() {
-                    return Ok(true);
-                }
-            }
-            let frontier = self.left.frontier().chain(self.right.frontier());
-            let stash = match (self.left.stash_meet(), self.right.stash_meet()) {
-                (Some(a), Some(b)) => Some(a.meet(b)),
-                (a, b) => a.or(b),
-            };
-            let target = self.station.gate.target(frontier, stash);
-            match self
-                .station
-                .advance(target, &mut progress.internals, turn)?
-            {
-                Advance::Settled => return Ok(false),
-                Advance::Unfinished => return Ok(true),
-                Advance::PassedBarrier => {
-                    self.observe();
-                    self.left.note_stash(&mut self.station.gate);
-                    self.right.note_stash(&mut self.station.gate);
-                }
-            }
-        }
+    fn observe(&self, gate: &mut Gate) {
+        gate.observe(self.left.frontier().chain(self.right.frontier()));
     }
 
-    /// Processes a batch of each input; whether there was any.
-    fn take_one(&mut self) -> Result<bool> {
+    fn take_one(&mut self, station: &mut Station<O>) -> Result<bool> {
         let mut any = false;
-        if let Some(records) = self.left.next(&mut self.station.gate) {
-            process(&mut self.station, records, O::on_left)?;
+        if let Some(records) = self.left.next(&mut station.gate) {
+            process(station, records, O::on_left)?;
             any = true;
         }
-        if let Some(records) = self.right.next(&mut self.station.gate) {
-            process(&mut self.station, records, O::on_right)?;
+        if let Some(records) = self.right.next(&mut station.gate) {
+            process(station, records, O::on_right)?;
             any = true;
         }
         Ok(any)
+    }
+
+    fn target(&self, gate: &Gate) -> Target {
+        let frontier = self.left.frontier().chain(self.right.frontier());
+        let stash = match (self.left.stash_meet(), self.right.stash_meet()) {
+            (Some(a), Some(b)) => Some(a.meet(b)),
+            (a, b) => a.or(b),
+        };
+        gate.target(frontier, stash)
+    }
+
+    fn note_stash(&self, gate: &mut Gate) {
+        self.left.note_stash(gate);
+        self.right.note_stash(gate);
+    }
+
+    fn stashed(&self) -> usize {
+        self.left.stashed() + self.right.stashed()
     }
 }
 
@@ -126,29 +84,17 @@ fn process<O: TwoInputOperator, T>(
 ) -> Result<()> {
     let before = station.context.metrics.records_in.get();
     let count = records.len() as u64;
-    station.worker.running.node.set(station.node);
-    for (index, record) in records.into_iter().enumerate() {
-        let number = before + index as u64;
-        station.worker.running.record.set(number);
+    let running = &station.worker.running;
+    running.node.set(station.node);
+    for (number, record) in (before..).zip(records) {
+        running.record.set(number);
         take(
             &mut station.operator,
             record,
             &mut station.context,
             &mut station.out,
         )
-        .map_err(|source| {
-            Error::new(ErrorKind::UserFunction, format!("record {number}")).with_source(source)
-        })?;
+        .map_err(|source| operator::at_record(number, source))?;
     }
-    let whole = Doing::Batch {
-        from: before,
-        to: before + count,
-    };
-    let work = station.worker.running.during(whole, || {
-        station
-            .operator
-            .on_batch_end(&mut station.context, &mut station.out)
-    });
-    station.context.metrics.records_in.add(count);
-    station.end_batch(work)
+    operator::end_batch(station, count, O::on_batch_end)
 }

@@ -1,0 +1,153 @@
+//! Reading: the splits are polled in turn, each a batch at a time, until nothing is there, the turn is
+//! over or too much is under way.
+
+use super::SourceDriver;
+use crate::driver::context::Doing;
+use crate::driver::control::Report;
+use crate::driver::turn::Turn;
+use crate::error::Result;
+use crate::operator::BATCH_RECORDS;
+use crate::source::{Batch, ReadStatus, Source};
+use std::time::Duration;
+
+/// The most records of a turn in continuous mode: they are still in the cache when the next operator takes
+/// them.
+const TURN_RECORDS: u64 = 4 * BATCH_RECORDS as u64;
+/// A split that is paused is looked at this often.
+const PAUSE_NS: i64 = 10_000_000;
+
+/// How a turn of reading ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// There is more to read at once.
+    More,
+    /// Nothing to read for now.
+    Dry,
+    /// Too much is under way.
+    Throttled,
+}
+
+impl<S: Source> SourceDriver<S> {
+    /// Reads until nothing is there, `limit` records were read, the turn is over or too much is under
+    /// way.
+    pub(super) fn read(&mut self, turn: &Turn, limit: usize) -> Result<Reading> {
+        if self.worker.draining.get() {
+            self.splits.end_all();
+            return Ok(Reading::Dry);
+        }
+        if !self.begun {
+            return Ok(Reading::Dry);
+        }
+        let mut left = limit;
+        let before = self.out.emitted();
+        loop {
+            if self.in_flight.wants_tick(self.held.time().epoch) {
+                self.worker.report(Report::TickWanted);
+            }
+            if self.in_flight.is_full() {
+                self.shared.throttled.add(1);
+                return Ok(Reading::Throttled);
+            }
+            if !self.read_round(&mut left)? {
+                return Ok(Reading::Dry);
+            }
+            // Splits that are kept together are looked at after each round.
+            let aligned = self
+                .strategy
+                .as_ref()
+                .is_some_and(|s| s.max_drift_ms.is_some());
+            let much = !self.worker.config.mode.is_micro_batch()
+                && (aligned || self.out.emitted() - before >= TURN_RECORDS);
+            if left == 0 || much || turn.is_over() {
+                return Ok(Reading::More);
+            }
+        }
+    }
+
+    /// Polls each split once, as long as `left` records may be read; whether there is more.
+    fn read_round(&mut self, left: &mut usize) -> Result<bool> {
+        let mut more = false;
+        for _ in 0..self.splits.active.len() {
+            if self.splits.active.is_empty() || *left == 0 {
+                break;
+            }
+            if self.in_flight.is_full() {
+                return Ok(true); // the limit holds for all splits together
+            }
+            self.next_split %= self.splits.active.len();
+            let (status, count) = self.poll(self.next_split, (*left).min(BATCH_RECORDS))?;
+            *left -= count.min(*left);
+            match status {
+                Some(ReadStatus::Finished) => {}
+                Some(ReadStatus::More) => {
+                    more = true;
+                    self.next_split += 1;
+                }
+                _ => self.next_split += 1,
+            }
+        }
+        Ok(more)
+    }
+
+    /// Polls one split; `None` when it is not its turn. Also the number of records read.
+    fn poll(&mut self, index: usize, max: usize) -> Result<(Option<ReadStatus>, usize)> {
+        let now_ns = self.worker.now_ns();
+        let split = &mut self.splits.active[index];
+        if !split.is_due(now_ns) {
+            return Ok((None, 0));
+        }
+        let running = &self.worker.running;
+        let mut batch = Batch::default();
+        let status = split
+            .reader
+            .poll(&mut batch, max)
+            .map_err(|error| error.within(format!("split {}", split.id())))?;
+        split.waiting = status == ReadStatus::Waiting;
+        split.wait_until_ns = match status {
+            ReadStatus::More | ReadStatus::Finished => None,
+            // Polled again when the waker or anything else activates the source.
+            ReadStatus::Waiting => None,
+            ReadStatus::WaitFor(wait) => Some(now_ns + wait.as_nanos() as i64),
+        };
+        let count = batch.records.len();
+        if batch.skipped > 0 {
+            self.metrics.skipped.add(batch.skipped);
+        }
+        if count > 0 {
+            let now_ms = now_ns.div_euclid(1_000_000);
+            split.last_record_ms = now_ms;
+            if let Some(assigner) = &mut split.assigner {
+                let from = self.metrics.records_in.get();
+                let to = from + count as u64;
+                let before = running.doing.replace(Doing::Batch { from, to });
+                assigner.assign(&mut batch.records, now_ms);
+                running.doing.set(before);
+                split.watermark = split.watermark.max(assigner.watermark());
+            }
+            self.metrics.records_in.add(count as u64);
+            self.shared.bytes.add(batch.bytes);
+            let epoch = self.held.time().epoch;
+            self.in_flight.add(epoch, count as u64, batch.bytes);
+            self.worker.control.note_activity();
+            self.out.push_batch(&mut batch.records);
+        }
+        if status == ReadStatus::Finished {
+            self.splits.finish(index);
+        }
+        Ok((Some(status), count))
+    }
+
+    /// How long until some split wants to be polled, or an idle timeout is to be looked at.
+    pub(super) fn next_poll(&self) -> Option<Duration> {
+        let now = self.worker.now_ns();
+        let splits = &self.splits.active;
+        let waits = splits.iter().filter_map(|s| s.wait_until_ns);
+        let next = waits.min().map(|until| (until - now).max(0));
+        let idle = self.strategy.as_ref().and_then(|s| s.idle_timeout);
+        let idle = idle.filter(|_| !splits.is_empty());
+        let idle = idle.map(|timeout| timeout.as_nanos() as i64);
+        let paused = splits.iter().any(|s| s.paused).then_some(PAUSE_NS);
+        let all = [next, idle, paused].into_iter().flatten();
+        all.min().map(|ns| Duration::from_nanos(ns as u64))
+    }
+}
