@@ -3,7 +3,7 @@
 use crate::aggregate::{Aggregator, Fold, Reduce};
 use crate::rolling::Rolling;
 use crate::stream::Stream;
-use crate::window::{Tumbling, WindowedStream};
+use crate::window::{WindowedStream, Windows};
 use millstream_runtime::driver::{ByWorker, MakeRoute};
 use millstream_runtime::graph::{Exchange, TypedPort};
 use millstream_runtime::hash::stable_hash;
@@ -90,8 +90,9 @@ impl<K: Key, V: Data> KeyedStream<K, V> {
         Stream::new(self.builder.clone(), port)
     }
 
-    /// Groups the records of each key into windows.
-    pub fn window(&self, windows: Tumbling) -> WindowedStream<K, V> {
+    /// Groups the records of each key into windows: [`Tumbling`](crate::Tumbling),
+    /// [`Sliding`](crate::Sliding), [`Cumulating`](crate::Cumulating).
+    pub fn window<W: Windows<V>>(&self, windows: W) -> WindowedStream<K, V, W> {
         WindowedStream::new(self.clone(), windows)
     }
 }

@@ -28,4 +28,4 @@ pub use process::{
 };
 pub use stateless::Collector;
 pub use stream::Stream;
-pub use window::{Tumbling, Window, Windowed, WindowedStream};
+pub use window::{Cumulating, Sliding, Tumbling, Window, Windowed, WindowedStream};

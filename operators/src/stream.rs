@@ -6,6 +6,7 @@ use crate::stateless::{
     Broadcast, Collector, Direct, Filter, FilterMap, FlatMap, FlatMapWith, Inspect, KeyBy, Map,
     Pass, RoundRobin, TryMap,
 };
+use crate::window::{WindowedStream, Windows};
 use millstream_runtime::driver::{ByWorker, MakeRoute, RouteContext};
 use millstream_runtime::error::BoxError;
 use millstream_runtime::graph::{Exchange, TypedPort};
@@ -142,6 +143,12 @@ impl<T: Data> Stream<T> {
         let make = move |_: &RouteContext| KeyBy(key.clone());
         let port = self.builder.step("key_by", vec![self.edge()], make);
         KeyedStream::new(self.builder.clone(), port)
+    }
+
+    /// Groups the records of the whole stream into windows, without a key: one worker takes them all. Where
+    /// results per key will do, [`key_by`](Self::key_by) and [`KeyedStream::window`] spread the work.
+    pub fn window_all<W: Windows<T>>(&self, windows: W) -> WindowedStream<(), T, W> {
+        self.key_by(|_| ()).window(windows)
     }
 
     /// Spreads the records evenly over all workers.

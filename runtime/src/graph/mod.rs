@@ -129,6 +129,10 @@ pub struct Node {
     pub inputs: Vec<Input>,
     /// Its outputs.
     pub ports: Vec<Port>,
+    /// Why it cannot run as it is set up, if it cannot.
+    pub refusal: Option<String>,
+    /// What is legal in its settings but hardly meant; said in the log when a job starts.
+    pub warnings: Vec<String>,
     pub(crate) build: Build,
 }
 
@@ -181,6 +185,8 @@ impl Graph {
             details: node.details,
             inputs: node.inputs,
             ports: Vec::new(),
+            refusal: None,
+            warnings: Vec::new(),
             build: node.build,
         });
         self.nodes.len() - 1
@@ -204,6 +210,16 @@ impl Graph {
     /// Gives a node its stable name.
     pub fn set_uid(&mut self, node: NodeId, uid: impl Into<String>) {
         self.nodes[node].uid = Some(uid.into());
+    }
+
+    /// Says that a node cannot run as it is set up. The first reason stands.
+    pub(crate) fn refuse(&mut self, node: NodeId, reason: String) {
+        self.nodes[node].refusal.get_or_insert(reason);
+    }
+
+    /// Says that something in a node's settings is hardly meant.
+    pub(crate) fn warn(&mut self, node: NodeId, warning: String) {
+        self.nodes[node].warnings.push(warning);
     }
 
     /// The stable name of each node: the one given, or one derived from name and place among nodes of
@@ -245,6 +261,12 @@ impl Graph {
     /// [`ErrorKind::Graph`], naming the operator.
     pub fn validate(&self) -> Result<()> {
         self.uids()?;
+        for node in &self.nodes {
+            if let Some(reason) = &node.refusal {
+                let message = format!("operator \"{}\": {reason}", node.name);
+                return Err(Error::new(ErrorKind::Graph, message));
+            }
+        }
         let wrong = |text: &str| Err(Error::new(ErrorKind::Graph, text));
         if !self.nodes.iter().any(|n| n.kind == NodeKind::Source) {
             return wrong("the job has no source");

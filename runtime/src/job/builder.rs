@@ -89,6 +89,18 @@ impl Builder {
         self.0.borrow_mut().set_uid(port.port.node, uid);
     }
 
+    /// Says that the operator behind a port cannot run as it is set up: the job will not start, and its error
+    /// names the operator and this reason. The first reason stands.
+    pub fn refuse<T>(&self, port: TypedPort<T>, reason: impl Into<String>) {
+        self.0.borrow_mut().refuse(port.port.node, reason.into());
+    }
+
+    /// Says that something in the settings of the operator behind a port is hardly meant: it goes to the log when
+    /// the job starts.
+    pub fn warn<T>(&self, port: TypedPort<T>, warning: impl Into<String>) {
+        self.0.borrow_mut().warn(port.port.node, warning.into());
+    }
+
     fn add<T: Data>(&self, node: NewNode) -> TypedPort<T> {
         let mut graph = self.0.borrow_mut();
         let id = graph.add(node);

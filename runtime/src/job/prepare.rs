@@ -50,6 +50,11 @@ impl Prepared {
     pub fn new(graph: Graph, config: JobConfig, options: Options) -> Result<Self> {
         config.validate()?;
         graph.validate()?;
+        for node in graph.nodes() {
+            for warning in &node.warnings {
+                tracing::warn!(job = graph.name, operator = node.name, "{warning}");
+            }
+        }
         let uids = graph.uids()?;
         let store = open_store(&config, options.store)?;
         let restored = open_restored(&config, store.as_deref())?;
