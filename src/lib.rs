@@ -55,6 +55,7 @@ pub mod prelude {
     pub use crate::connectors::text::TextFiles;
     pub use crate::operators::*;
     pub use crate::runtime::config::{Guarantee, JobConfig, Mode, Resume, Trigger};
+    pub use crate::runtime::dead_letter::{DeadLetter, DeadLetterKind, ErrorPolicy};
     pub use crate::runtime::job::{JobHandle, JobReport, Outcome};
     pub use crate::runtime::record::{Data, Key, Record};
     pub use crate::runtime::watermark::{WatermarkGenerator, WatermarkStrategy};

@@ -3,6 +3,7 @@
 use crate::stream::Stream;
 use millstream_runtime::cli::{Args, Program};
 use millstream_runtime::config::JobConfig;
+use millstream_runtime::dead_letter::DeadLetter;
 use millstream_runtime::error::{BoxError, Result};
 use millstream_runtime::graph::{ExplainFormat, Graph};
 use millstream_runtime::job::{self, Builder, JobHandle, Options};
@@ -71,6 +72,31 @@ impl Job {
     ) -> Stream<S::Item> {
         let port = self.builder.source(name, source, Some(strategy));
         Stream::new(self.builder.clone(), port)
+    }
+
+    /// The dead letters of all operators so far whose policy is
+    /// [`ErrorPolicy::DeadLetter`](millstream_runtime::dead_letter::ErrorPolicy::DeadLetter), as one
+    /// stream; none if there is no such operator. Call it when the job is built but for this.
+    ///
+    /// ```
+    /// # use millstream_operators::{Job, Stream};
+    /// # use millstream_runtime::dead_letter::{DeadLetter, ErrorPolicy};
+    /// # use millstream_runtime::sink::Sink;
+    /// # fn build(job: &Job, lines: Stream<String>, sink: impl Sink<Item = DeadLetter>) {
+    /// let rows = lines.try_map(|line| line.parse::<f64>()).on_error(ErrorPolicy::DeadLetter);
+    /// let roots = rows.try_map(|x| root(x)).on_error(ErrorPolicy::DeadLetter);
+    /// // …
+    /// if let Some(dead) = job.dead_letters() {
+    ///     dead.sink("dead letters", sink);
+    /// }
+    /// # }
+    /// # fn root(x: f64) -> Result<f64, String> { Ok(x) }
+    /// ```
+    pub fn dead_letters(&self) -> Option<Stream<DeadLetter>> {
+        let ports = self.builder.all_dead_letters().into_iter();
+        let mut streams = ports.map(|port| Stream::new(self.builder.clone(), port));
+        let first = streams.next()?;
+        Some(first.union(streams).name("dead letters"))
     }
 
     /// The graph as it is now.

@@ -4,6 +4,7 @@ use crate::aggregate::{Aggregator, Fold, Reduce};
 use crate::rolling::Rolling;
 use crate::stream::Stream;
 use crate::window::{WindowedStream, Windows};
+use millstream_runtime::dead_letter::{DeadLetter, ErrorPolicy};
 use millstream_runtime::driver::{ByWorker, MakeRoute};
 use millstream_runtime::graph::{Exchange, TypedPort};
 use millstream_runtime::hash::stable_hash;
@@ -43,6 +44,21 @@ impl<K: Key, V: Data> KeyedStream<K, V> {
             })
         });
         Edge::routed(self.port, Exchange::Key, route)
+    }
+
+    /// Says what the operator that puts out this stream does with a record that it cannot process; see
+    /// [`Stream::on_error`].
+    pub fn on_error(self, policy: ErrorPolicy) -> Self {
+        self.builder.set_error_policy(self.port, policy);
+        self
+    }
+
+    /// This stream, and beside it the dead letters of the operator that puts it out; see
+    /// [`Stream::dead_letters`].
+    pub fn dead_letters(self) -> (Self, Stream<DeadLetter>) {
+        let dead = self.builder.dead_letters(self.port);
+        let dead = Stream::new(self.builder.clone(), dead);
+        (self, dead)
     }
 
     /// Keys and values as a plain stream of pairs.

@@ -7,6 +7,7 @@ use crate::stateless::{
     Pass, RoundRobin, TryMap,
 };
 use crate::window::{WindowedStream, Windows};
+use millstream_runtime::dead_letter::{DeadLetter, ErrorPolicy};
 use millstream_runtime::driver::{ByWorker, MakeRoute, RouteContext};
 use millstream_runtime::error::BoxError;
 use millstream_runtime::graph::{Exchange, TypedPort};
@@ -58,6 +59,33 @@ impl<T: Data> Stream<T> {
         self
     }
 
+    /// Says what the operator that puts out this stream does with a record that it cannot process: one
+    /// that a source cannot parse, whose event time is out of range, or in which a user's function fails
+    /// or panics. Default: the job fails.
+    ///
+    /// Where the job goes on, the operator keeps a copy of each record while it processes it, and
+    /// takes records one by one. Under [`ErrorPolicy::DeadLetter`] the letters must be read: by
+    /// [`dead_letters`](Self::dead_letters) or [`Job::dead_letters`](crate::Job::dead_letters).
+    pub fn on_error(self, policy: ErrorPolicy) -> Self {
+        self.builder.set_error_policy(self.port, policy);
+        self
+    }
+
+    /// This stream, and beside it the dead letters of the operator that puts it out: what it cannot
+    /// process goes there and the job goes on.
+    ///
+    /// ```
+    /// # use millstream_operators::Stream;
+    /// # use millstream_runtime::dead_letter::DeadLetter;
+    /// fn prices(lines: &Stream<String>) -> (Stream<f64>, Stream<DeadLetter>) {
+    ///     lines.try_map(|line| line.parse::<f64>()).dead_letters()
+    /// }
+    /// ```
+    pub fn dead_letters(self) -> (Self, Stream<DeadLetter>) {
+        let dead = self.with(self.builder.dead_letters(self.port));
+        (self, dead)
+    }
+
     /// Applies a function to every value.
     pub fn map<U: Data>(&self, map: impl Fn(T) -> U + Send + Sync + 'static) -> Stream<U> {
         let map = Arc::new(map);
@@ -65,7 +93,8 @@ impl<T: Data> Stream<T> {
         self.with(self.builder.step("map", vec![self.edge()], make))
     }
 
-    /// Applies a function that may fail to every value; an error ends the job and names the record.
+    /// Applies a function that may fail to every value; an error ends the job and names the
+    /// record, or what [`on_error`](Self::on_error) says becomes of it.
     pub fn try_map<U: Data, E: Into<BoxError>>(
         &self,
         map: impl Fn(T) -> Result<U, E> + Send + Sync + 'static,

@@ -23,6 +23,9 @@ pub enum ErrorKind {
     Source,
     /// A sink cannot be opened, written or committed.
     Sink,
+    /// A record that cannot be processed (malformed, or its event time out of range), in an operator whose
+    /// error policy is to fail: correct the input, or choose another policy.
+    Record,
     /// A user's function returned an error or panicked.
     UserFunction,
     /// A checkpoint could not be written; the job goes on and the next one is complete again.
@@ -44,6 +47,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Graph => "job graph",
             ErrorKind::Source => "source",
             ErrorKind::Sink => "sink",
+            ErrorKind::Record => "bad record",
             ErrorKind::UserFunction => "user function",
             ErrorKind::Checkpoint => "checkpoint",
             ErrorKind::Restore => "restore",
@@ -92,12 +96,10 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind, self.context)?;
-        let mut cause = self.source.as_ref().map(|s| s.as_ref() as &dyn StdError);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+        match &self.source {
+            Some(source) => write!(f, ": {}", error_text(source.as_ref())),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -112,6 +114,17 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         None
     }
+}
+
+/// An error with its causes in one line.
+pub(crate) fn error_text(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// Turns a panic's payload into the text that the panic printed.

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dead_letter;
 pub mod driver;
 pub mod error;
 pub mod graph;

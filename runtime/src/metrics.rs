@@ -58,7 +58,7 @@ pub struct OperatorMetrics {
     pub late: Counter,
     /// Records that were rejected as meant: by a filter.
     pub filtered: Counter,
-    /// Records passed over on purpose: malformed input under a skip policy.
+    /// Records passed over: those that failed under a skip policy, and what a source leaves out on purpose.
     pub skipped: Counter,
     /// Records that went to the dead-letter stream instead of on.
     pub dead: Counter,

@@ -45,6 +45,9 @@ pub struct OperatorContext {
     pub now_ms: EventTime,
     /// The operator's counters.
     pub metrics: Arc<OperatorMetrics>,
+    /// A record that fails is set aside and the job goes on (an error policy other than fail): an operator
+    /// that changes state by a user's function keeps what it needs to take the change back.
+    pub tolerant: bool,
 }
 
 impl OperatorContext {
@@ -57,6 +60,7 @@ impl OperatorContext {
             watermark: WATERMARK_MIN,
             now_ms: 0,
             metrics: Arc::default(),
+            tolerant: false,
         }
     }
 }
@@ -208,6 +212,8 @@ pub struct Output<T> {
     downstream: Box<dyn Emit<T>>,
     error: Option<Error>,
     emitted: u64,
+    /// Where the results of a record begin that may still fail.
+    trial: Option<usize>,
 }
 
 impl<T> Output<T> {
@@ -219,6 +225,7 @@ impl<T> Output<T> {
             downstream,
             error: None,
             emitted: 0,
+            trial: None,
         }
     }
 
@@ -248,8 +255,28 @@ impl<T> Output<T> {
         self.emitted + self.buffer.len() as u64
     }
 
+    /// A record is tried: its results are not handed on before it has come through.
+    pub(crate) fn begin_trial(&mut self) {
+        self.trial = Some(self.buffer.len());
+    }
+
+    /// The record that was tried has come through, or has failed: then its results are dropped.
+    pub(crate) fn end_trial(&mut self, came_through: bool) {
+        if let Some(begin) = self.trial.take()
+            && !came_through
+        {
+            self.buffer.truncate(begin);
+        }
+        if self.buffer.len() >= BATCH_RECORDS {
+            self.hand_on();
+        }
+    }
+
     #[inline(never)]
     fn hand_on(&mut self) {
+        if self.trial.is_some() {
+            return;
+        }
         self.emitted += self.buffer.len() as u64;
         if self.error.is_none()
             && let Err(error) = self.downstream.emit(self.time, &mut self.buffer)

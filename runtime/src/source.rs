@@ -120,6 +120,19 @@ pub struct ReaderContext {
     pub waker: Waker,
 }
 
+/// Input of which a reader could make no record. What becomes of it is for the
+/// [`ErrorPolicy`](crate::dead_letter::ErrorPolicy) of the source to say: the job fails, or it is counted, or it
+/// goes to the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Where it is in the split, in words: `line 17`, `offset 4711`.
+    pub position: String,
+    /// Why it is no record, in words: `column "price": invalid float literal`.
+    pub reason: String,
+    /// The bytes as they were read. Of a record that is longer than the source accepts, its beginning.
+    pub payload: Vec<u8>,
+}
+
 /// Where a reader puts what it read.
 pub struct Batch<T> {
     /// The records, in order. Event times may be left at [`NO_TIME`](crate::record::NO_TIME) for the
@@ -129,6 +142,9 @@ pub struct Batch<T> {
     pub bytes: u64,
     /// Input that was read and passed over by the source's own policy (malformed, filtered).
     pub skipped: u64,
+    /// Input of which no record could be made. The reader goes on behind it: its
+    /// [`position`](SplitReader::position) lies after the last of `records` and `bad`.
+    pub bad: Vec<BadRecord>,
 }
 
 impl<T> Default for Batch<T> {
@@ -137,6 +153,7 @@ impl<T> Default for Batch<T> {
             records: Vec::new(),
             bytes: 0,
             skipped: 0,
+            bad: Vec::new(),
         }
     }
 }
@@ -146,6 +163,20 @@ impl<T> Batch<T> {
     #[inline]
     pub fn push(&mut self, time: EventTime, value: T) {
         self.records.push(Record { time, value });
+    }
+
+    /// Adds input of which no record could be made: its position in the split, why, and the bytes.
+    pub fn push_bad(
+        &mut self,
+        position: impl Into<String>,
+        reason: impl Into<String>,
+        payload: impl Into<Vec<u8>>,
+    ) {
+        self.bad.push(BadRecord {
+            position: position.into(),
+            reason: reason.into(),
+            payload: payload.into(),
+        });
     }
 }
 
@@ -164,9 +195,11 @@ pub enum ReadStatus {
 
 /// Reads one split.
 pub trait SplitReader<T> {
-    /// Adds up to about `max` records to `batch`, without blocking.
+    /// Adds up to about `max` records to `batch`, without blocking. Input of which no record can be made
+    /// is no error: it goes to [`Batch::push_bad`] and counts towards `max`.
     ///
     /// # Errors
+    /// When reading cannot go on.
     /// Ends the job, with the operator's and the split's name put in front.
     fn poll(&mut self, batch: &mut Batch<T>, max: usize) -> Result<ReadStatus>;
 

@@ -2,6 +2,7 @@
 
 use super::context::{Doing, WorkerContext};
 use super::control;
+use super::faults::Faults;
 use super::inlet::Inlet;
 use super::port::{Changes, OpenPort, Receiver, Route, take_stream};
 use super::station::{SidePort, Sides};
@@ -186,6 +187,11 @@ impl<'a, 's> Site<'a, 's> {
             node: self.node,
             port,
         };
+        self.emitter_of(own, connected)
+    }
+
+    /// The head of what is behind an output of this operator or of a step that is chained to it.
+    fn emitter_of<T: Data>(&mut self, own: PortRef, connected: &[usize]) -> Box<dyn Emit<T>> {
         let chain = self.compiler.chain_behind(own);
         let last = chain.last().map_or(own, |node| PortRef {
             node: *node,
@@ -210,11 +216,26 @@ impl<'a, 's> Site<'a, 's> {
             let Build::Step(step) = &nodes[*node].build else {
                 unreachable!("only steps are chained");
             };
-            emit = step.chain(*node, emit, &WorkerParts(&self.worker));
+            let faults = self.faults_of(*node, connected);
+            emit = step.chain(emit, faults, &WorkerParts(&self.worker));
         }
         *emit
             .downcast::<Box<dyn Emit<T>>>()
             .expect("an output is opened with the type it was declared with")
+    }
+
+    /// What this operator does with records that it cannot process.
+    pub(crate) fn faults(&mut self, connected: &[usize]) -> Faults {
+        self.faults_of(self.node, connected)
+    }
+
+    fn faults_of(&mut self, node: NodeId, connected: &[usize]) -> Faults {
+        let declared = &self.compiler.graph.nodes()[node];
+        let policy = declared.error_policy;
+        let port = declared.dead_letters.map(|port| PortRef { node, port });
+        let port = port.filter(|port| self.compiler.consumers.contains_key(port));
+        let letters = port.map(|port| Output::new(self.emitter_of(port, connected)));
+        Faults::new(node, policy, letters, &self.worker)
     }
 
     pub(crate) fn output<T: Data>(&mut self, port: usize, connected: &[usize]) -> Output<T> {

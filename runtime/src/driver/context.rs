@@ -203,6 +203,7 @@ impl WorkerContext {
             watermark: crate::time::WATERMARK_MIN,
             now_ms: self.now_ms(),
             metrics: self.registry.operator(node, self.worker),
+            tolerant: false,
         }
     }
 

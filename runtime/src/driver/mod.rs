@@ -6,6 +6,7 @@ mod compile;
 mod context;
 mod control;
 mod coordinator;
+mod faults;
 mod gate;
 mod inlet;
 pub(crate) mod one_input;

@@ -61,10 +61,16 @@ fn process<O: Operator>(station: &mut Station<O>, records: Vec<Record<O::In>>) -
     let before = station.context.metrics.records_in.get();
     let count = records.len() as u64;
     running.node.set(station.node);
-    let at = Position::new(running, before);
-    station
-        .operator
-        .on_batch(records, &mut station.context, &mut station.out, &at)
-        .map_err(|source| operator::at_record(running.record.get(), source))?;
+    if station.faults.are_tolerated() {
+        for (number, record) in (before..).zip(records) {
+            station.try_record(number, record, O::on_record);
+        }
+    } else {
+        let at = Position::new(running, before);
+        station
+            .operator
+            .on_batch(records, &mut station.context, &mut station.out, &at)
+            .map_err(|source| operator::at_record(running.record.get(), source))?;
+    }
     operator::end_batch(station, count, O::on_batch_end)
 }

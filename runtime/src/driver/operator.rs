@@ -42,7 +42,9 @@ pub(super) fn build<O: OperatorCore, I: Inputs<O> + 'static>(
     let mut maker = SideMaker::new(&mut site);
     let operator = make(&mut maker);
     let sides = maker.into_sides();
-    let station = Station::new(site.node, operator, out, sides, site.worker.clone())?;
+    let faults = site.faults(&[]);
+    let worker = site.worker.clone();
+    let station = Station::new(site.node, operator, out, sides, faults, worker)?;
     let mut driver = OperatorDriver {
         consumed: inputs.consumed(),
         produced: site.produced(),

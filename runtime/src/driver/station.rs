@@ -3,13 +3,15 @@
 
 use super::context::{Doing, PartSink, WorkerContext};
 use super::control::Report;
+use super::faults::{Fault, Faults};
 use super::gate::{Admission, Gate, Target};
 use super::port::Changes;
 use super::turn::Turn;
 use crate::config::Guarantee;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::graph::NodeId;
-use crate::operator::{OperatorContext, OperatorCore, Output, Work};
+use crate::operator::{OperatorContext, OperatorCore, Output, UserResult, Work};
+use crate::record::{Data, Record};
 use crate::state::{BlobState, SliceBudget, Snapshot, StateDescriptor};
 use crate::time::{CheckpointId, Epoch, Time, WATERMARK_MAX, WATERMARK_MIN, Watermark};
 use std::cell::RefCell;
@@ -78,6 +80,8 @@ impl Held {
 pub(crate) trait SidePort {
     fn set_time(&mut self, time: Time);
     fn flush(&mut self) -> Result<()>;
+    fn begin_trial(&mut self);
+    fn end_trial(&mut self, came_through: bool);
 }
 
 impl<T> SidePort for Output<T> {
@@ -86,6 +90,12 @@ impl<T> SidePort for Output<T> {
     }
     fn flush(&mut self) -> Result<()> {
         Output::flush(self)
+    }
+    fn begin_trial(&mut self) {
+        Output::begin_trial(self);
+    }
+    fn end_trial(&mut self, came_through: bool) {
+        Output::end_trial(self, came_through);
     }
 }
 
@@ -114,6 +124,7 @@ pub(crate) struct Station<O: OperatorCore> {
     pub operator: O,
     pub out: Output<O::Out>,
     sides: Sides,
+    pub faults: Faults,
     pub context: OperatorContext,
     pub worker: Rc<WorkerContext>,
     pub gate: Gate,
@@ -132,10 +143,13 @@ impl<O: OperatorCore> Station<O> {
         node: NodeId,
         mut operator: O,
         out: Output<O::Out>,
-        sides: Sides,
+        mut sides: Sides,
+        faults: Faults,
         worker: Rc<WorkerContext>,
     ) -> Result<Self> {
         let mut context = worker.operator_context(node);
+        context.tolerant = faults.are_tolerated();
+        sides.extend(faults.port());
         let mut mark = BlobState::new(WATERMARK_STATE, WATERMARK_MIN);
         mark.assign(worker.groups, worker.worker);
         restore_state(&mut mark, node, &worker)?;
@@ -149,6 +163,7 @@ impl<O: OperatorCore> Station<O> {
             operator,
             out,
             sides,
+            faults,
             context,
             gate: Gate::new(admission(&worker), worker.first_period),
             worker,
@@ -226,6 +241,31 @@ impl<O: OperatorCore> Station<O> {
                 .with_source(source)
             })
         })
+    }
+
+    /// Takes one record under a policy that does not let it end the job. One that fails leaves no results,
+    /// in no output; what it changed in the state before it failed is for the operator to take back.
+    pub fn try_record<T: Data>(
+        &mut self,
+        number: u64,
+        record: Record<T>,
+        take: impl FnOnce(&mut O, Record<T>, &mut OperatorContext, &mut Output<O::Out>) -> UserResult,
+    ) {
+        self.worker.running.record.set(number);
+        let copy = record.clone();
+        self.out.begin_trial();
+        for side in &self.sides {
+            side.borrow_mut().begin_trial();
+        }
+        let tried =
+            Fault::of(|| take(&mut self.operator, record, &mut self.context, &mut self.out));
+        self.out.end_trial(tried.is_ok());
+        for side in &self.sides {
+            side.borrow_mut().end_trial(tried.is_ok());
+        }
+        if let Err(fault) = tried {
+            self.faults.failed(number, &copy, fault);
+        }
     }
 
     /// Takes note of what the end of a batch came to: what is due already fires as if the watermark had

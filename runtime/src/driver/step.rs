@@ -3,9 +3,9 @@
 
 use super::compile::Site;
 use super::context::{Doing, Running, WorkerContext};
+use super::faults::{Fault, Faults};
 use super::port::{Receiver, Route};
 use crate::error::{BoxError, Error, ErrorKind, Result};
-use crate::graph::NodeId;
 use crate::metrics::OperatorMetrics;
 use crate::operator::Emit;
 use crate::record::{Data, Record};
@@ -66,7 +66,7 @@ impl<'a> Position<'a> {
 pub trait StepFactory: Send + Sync {
     /// Puts the step in front of `next` (a `Box<dyn Emit<B>>`); returns a `Box<dyn Emit<A>>`.
     #[doc(hidden)]
-    fn chain(&self, node: NodeId, next: Box<dyn Any>, worker: &WorkerParts<'_>) -> Box<dyn Any>;
+    fn chain(&self, next: Box<dyn Any>, faults: Faults, worker: &WorkerParts<'_>) -> Box<dyn Any>;
     /// Builds the step as an operator of its own.
     #[doc(hidden)]
     fn build(&self, site: Site<'_, '_>) -> Result<()>;
@@ -105,19 +105,12 @@ where
     A: Data,
     B: Data,
 {
-    fn chain(&self, node: NodeId, next: Box<dyn Any>, worker: &WorkerParts<'_>) -> Box<dyn Any> {
+    fn chain(&self, next: Box<dyn Any>, faults: Faults, worker: &WorkerParts<'_>) -> Box<dyn Any> {
         let next = next
             .downcast::<Box<dyn Emit<B>>>()
             .expect("a step is chained in front of its own type");
-        let worker = worker.0;
-        let chained: Box<dyn Emit<A>> = Box::new(Chained {
-            step: (self.make)(&route_context(worker)),
-            buffer: Vec::new(),
-            next: *next,
-            node,
-            metrics: worker.registry.operator(node, worker.worker),
-            running: worker.running.clone(),
-        });
+        let step = (self.make)(&route_context(worker.0));
+        let chained: Box<dyn Emit<A>> = Box::new(Chained::new(step, *next, faults, worker.0));
         Box::new(chained)
     }
 
@@ -128,14 +121,8 @@ where
             .collect();
         let connected: Vec<usize> = (0..receivers.len()).collect();
         let next = site.emitter::<B>(0, &connected);
-        let emit = Chained {
-            step: (self.make)(&route),
-            buffer: Vec::new(),
-            next,
-            node: site.node,
-            metrics: site.worker.registry.operator(site.node, site.worker.worker),
-            running: site.worker.running.clone(),
-        };
+        let faults = site.faults(&connected);
+        let emit = Chained::new((self.make)(&route), next, faults, &site.worker);
         run_alone(site, receivers, emit);
         Ok(())
     }
@@ -182,31 +169,82 @@ struct Chained<B, S> {
     step: S,
     buffer: Vec<Record<B>>,
     next: Box<dyn Emit<B>>,
-    node: NodeId,
+    faults: Faults,
     metrics: Arc<OperatorMetrics>,
     running: Rc<Running>,
 }
 
-impl<A, B, S: Step<A, B>> Emit<A> for Chained<B, S> {
+impl<B, S> Chained<B, S> {
+    fn new(step: S, next: Box<dyn Emit<B>>, faults: Faults, worker: &WorkerContext) -> Self {
+        Chained {
+            step,
+            buffer: Vec::new(),
+            next,
+            metrics: worker.registry.operator(faults.node(), worker.worker),
+            faults,
+            running: worker.running.clone(),
+        }
+    }
+
+    /// All records at once; the first that fails ends the job.
+    fn apply<A>(&mut self, records: &mut Vec<Record<A>>, base: u64) -> Result<()>
+    where
+        S: Step<A, B>,
+    {
+        let at = Position::new(&self.running, base);
+        let applied = self.step.apply(records, &mut self.buffer, &at);
+        applied.map_err(|source| {
+            let record = self.running.record.get();
+            Error::new(ErrorKind::UserFunction, format!("record {record}")).with_source(source)
+        })
+    }
+
+    /// Each record on its own; those that fail leave nothing but what the error policy says.
+    fn try_each<A: Data>(
+        &mut self,
+        time: Time,
+        records: &mut Vec<Record<A>>,
+        base: u64,
+    ) -> Result<()>
+    where
+        S: Step<A, B>,
+    {
+        self.faults.set_time(time);
+        let (mut one, mut results) = (Vec::with_capacity(1), Vec::new());
+        for (number, record) in (base..).zip(records.drain(..)) {
+            let copy = record.clone();
+            one.push(record);
+            let at = Position::new(&self.running, number);
+            at.set(0);
+            match Fault::of(|| self.step.apply(&mut one, &mut results, &at)) {
+                Ok(()) => self.buffer.append(&mut results),
+                Err(fault) => {
+                    self.faults.failed(number, &copy, fault);
+                    results.clear();
+                }
+            }
+            one.clear();
+        }
+        self.faults.flush()
+    }
+}
+
+impl<A: Data, B, S: Step<A, B>> Emit<A> for Chained<B, S> {
     fn emit(&mut self, time: Time, records: &mut Vec<Record<A>>) -> Result<()> {
         let base = self.metrics.records_in.get();
-        let running = &self.running;
-        let host = running.node.replace(self.node);
-        let doing = running.doing.replace(Doing::Record);
-        let record = running.record.get();
+        let host = self.running.node.replace(self.faults.node());
+        let doing = self.running.doing.replace(Doing::Record);
+        let record = self.running.record.get();
+        // A step behind dead letters runs within the step that buries them.
+        let filtered = self.running.filtered.take();
         self.metrics.records_in.add(records.len() as u64);
-        let at = Position::new(&self.running, base);
-        self.step
-            .apply(records, &mut self.buffer, &at)
-            .map_err(|source| {
-                Error::new(
-                    ErrorKind::UserFunction,
-                    format!("record {}", self.running.record.get()),
-                )
-                .with_source(source)
-            })?;
+        if self.faults.are_tolerated() {
+            self.try_each(time, records, base)?;
+        } else {
+            self.apply(records, base)?;
+        }
         records.clear();
-        match self.running.filtered.take() {
+        match self.running.filtered.replace(filtered) {
             0 => {}
             filtered => self.metrics.filtered.add(filtered),
         }

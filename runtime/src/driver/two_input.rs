@@ -8,7 +8,7 @@ use super::port::{Changes, Route};
 use super::station::Station;
 use crate::error::Result;
 use crate::operator::{OperatorContext, Output, TwoInputOperator, UserResult};
-use crate::record::Record;
+use crate::record::{Data, Record};
 use crate::time::Time;
 use timely::progress::ChangeBatch;
 
@@ -77,17 +77,20 @@ impl<O: TwoInputOperator> Inputs<O> for TwoInputs<O::Left, O::Right> {
     }
 }
 
-fn process<O: TwoInputOperator, T>(
+fn process<O: TwoInputOperator, T: Data>(
     station: &mut Station<O>,
     records: Vec<Record<T>>,
     take: impl Fn(&mut O, Record<T>, &mut OperatorContext, &mut Output<O::Out>) -> UserResult,
 ) -> Result<()> {
     let before = station.context.metrics.records_in.get();
     let count = records.len() as u64;
-    let running = &station.worker.running;
-    running.node.set(station.node);
+    station.worker.running.node.set(station.node);
     for (number, record) in (before..).zip(records) {
-        running.record.set(number);
+        if station.faults.are_tolerated() {
+            station.try_record(number, record, &take);
+            continue;
+        }
+        station.worker.running.record.set(number);
         take(
             &mut station.operator,
             record,

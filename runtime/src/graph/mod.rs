@@ -5,6 +5,7 @@ mod explain;
 
 pub use explain::ExplainFormat;
 
+use crate::dead_letter::{DeadLetter, ErrorPolicy};
 use crate::driver::{OperatorFactory, PortType, StepFactory, port_type};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::StableHasher;
@@ -133,6 +134,10 @@ pub struct Node {
     pub refusal: Option<String>,
     /// What is legal in its settings but hardly meant; said in the log when a job starts.
     pub warnings: Vec<String>,
+    /// What it does with a record that it cannot process.
+    pub error_policy: ErrorPolicy,
+    /// Which of its outputs has the dead letters, if any.
+    pub(crate) dead_letters: Option<usize>,
     pub(crate) build: Build,
 }
 
@@ -153,6 +158,9 @@ pub struct Graph {
     pub name: String,
     nodes: Vec<Node>,
 }
+
+/// What people call the output that has an operator's dead letters.
+const DEAD_LETTERS: &str = "dead letters";
 
 /// What a new node is made of.
 pub(crate) struct NewNode {
@@ -187,6 +195,8 @@ impl Graph {
             ports: Vec::new(),
             refusal: None,
             warnings: Vec::new(),
+            error_policy: ErrorPolicy::Fail,
+            dead_letters: None,
             build: node.build,
         });
         self.nodes.len() - 1
@@ -220,6 +230,23 @@ impl Graph {
     /// Says that something in a node's settings is hardly meant.
     pub(crate) fn warn(&mut self, node: NodeId, warning: String) {
         self.nodes[node].warnings.push(warning);
+    }
+
+    /// Says what a node does with a record that it cannot process.
+    pub fn set_error_policy(&mut self, node: NodeId, policy: ErrorPolicy) {
+        self.nodes[node].error_policy = policy;
+    }
+
+    /// The output of a node that has its dead letters, made at the first call.
+    pub(crate) fn dead_letters(&mut self, node: NodeId) -> TypedPort<DeadLetter> {
+        match self.nodes[node].dead_letters {
+            Some(port) => TypedPort::new(node, port),
+            None => {
+                let port = self.add_port(node, DEAD_LETTERS);
+                self.nodes[node].dead_letters = Some(port.port.port);
+                port
+            }
+        }
     }
 
     /// The stable name of each node: the one given, or one derived from name and place among nodes of
@@ -273,6 +300,27 @@ impl Graph {
         }
         if !self.nodes.iter().any(|n| n.kind == NodeKind::Sink) {
             return wrong("the job has no sink: nothing would come of it");
+        }
+        self.validate_dead_letters()
+    }
+
+    /// Dead letters that nobody reads would be lost without a word.
+    fn validate_dead_letters(&self) -> Result<()> {
+        let consumers = self.consumers();
+        for (id, node) in self.nodes.iter().enumerate() {
+            let is_read = node
+                .dead_letters
+                .is_some_and(|port| consumers.contains_key(&PortRef { node: id, port }));
+            if node.error_policy == ErrorPolicy::DeadLetter && !is_read {
+                return Err(Error::new(
+                    ErrorKind::Graph,
+                    format!(
+                        "nobody reads the dead letters of operator \"{}\": write them to a sink, or skip \
+                         and count what fails",
+                        node.name
+                    ),
+                ));
+            }
         }
         Ok(())
     }

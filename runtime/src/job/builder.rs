@@ -1,5 +1,6 @@
 //! Builds a job graph: what the operators crate puts its typed streams on.
 
+use crate::dead_letter::{DeadLetter, ErrorPolicy};
 use crate::driver::{
     MakeRoute, OperatorFactory, RouteContext, SideMaker, SinkFactory, Site, SourceFactory, Step,
     TypedStep, common_states, forward, one_input, two_input,
@@ -110,6 +111,30 @@ impl Builder {
     /// Adds a side output to the operator behind a port.
     pub fn side<T: Data, L: Data>(&self, port: TypedPort<T>, name: &str) -> TypedPort<L> {
         self.0.borrow_mut().add_port(port.port.node, name)
+    }
+
+    /// Says what the operator behind a port does with a record that it cannot process.
+    pub fn set_error_policy<T>(&self, port: TypedPort<T>, policy: ErrorPolicy) {
+        self.0.borrow_mut().set_error_policy(port.port.node, policy);
+    }
+
+    /// The dead letters of the operator behind a port, which from now on sends there what it cannot
+    /// process.
+    pub fn dead_letters<T>(&self, port: TypedPort<T>) -> TypedPort<DeadLetter> {
+        let mut graph = self.0.borrow_mut();
+        graph.set_error_policy(port.port.node, ErrorPolicy::DeadLetter);
+        graph.dead_letters(port.port.node)
+    }
+
+    /// The dead letters of every operator so far whose policy is [`ErrorPolicy::DeadLetter`].
+    pub fn all_dead_letters(&self) -> Vec<TypedPort<DeadLetter>> {
+        let mut graph = self.0.borrow_mut();
+        let nodes = graph.nodes().iter().enumerate();
+        let dead: Vec<_> = nodes
+            .filter(|(_, node)| node.error_policy == ErrorPolicy::DeadLetter)
+            .map(|(id, _)| id)
+            .collect();
+        dead.into_iter().map(|id| graph.dead_letters(id)).collect()
     }
 
     /// Adds a source; without a strategy its records keep the times that it gives them, and the

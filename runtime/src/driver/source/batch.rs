@@ -46,13 +46,13 @@ impl<S: Source> SourceDriver<S> {
             return Ok(Reading::Dry);
         };
         let left = self.worker.config.max_batch_records.saturating_sub(taken);
-        let before = self.out.emitted();
+        let before = self.metrics.records_in.get();
         let reading = if left == 0 || !self.worker.reads.get() {
             Reading::Dry
         } else {
             self.read(turn, left)?
         };
-        let taken = taken + (self.out.emitted() - before) as usize;
+        let taken = taken + (self.metrics.records_in.get() - before) as usize;
         if reading == Reading::More && taken < self.worker.config.max_batch_records {
             self.batch = BatchState::Open(taken);
             return Ok(Reading::More);

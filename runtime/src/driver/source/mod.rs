@@ -14,6 +14,7 @@ use super::alarm::Alarm;
 use super::compile::{OperatorFactory, Site};
 use super::context::{Assignment, PartSink, WorkerContext};
 use super::control::Report;
+use super::faults::Faults;
 use super::port::Changes;
 use super::station::{Held, publish, restore_state};
 use super::turn::Turn;
@@ -58,6 +59,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
 
     fn build(&self, mut site: Site<'_, '_>) -> Result<()> {
         let out = site.output::<S::Item>(0, &[]);
+        let faults = site.faults(&[]);
         let woken = Arc::new(AtomicBool::new(false));
         let (flag, wake) = (woken.clone(), site.waker());
         let waker = Waker::new(move || {
@@ -109,6 +111,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
             batch: BatchState::Closed,
             state,
             out,
+            faults,
             worker,
         };
         let produced = site.produced();
@@ -140,6 +143,7 @@ struct SourceDriver<S: Source> {
     batch: BatchState,
     state: BlobState<Vec<SplitState>>,
     out: Output<S::Item>,
+    faults: Faults,
     worker: Rc<WorkerContext>,
 }
 
@@ -165,7 +169,7 @@ impl<S: Source> SourceDriver<S> {
         } else {
             self.turn_continuous(progress, &turn)?
         };
-        self.out.flush()?;
+        self.flush()?;
         self.metrics.records_out.set(self.out.emitted());
         publish(progress, &[], produced);
         match reading {
@@ -202,7 +206,7 @@ impl<S: Source> SourceDriver<S> {
         if to <= held.epoch {
             return Ok(());
         }
-        self.out.flush()?;
+        self.flush()?;
         let first = Epoch::first_of(self.worker.first_period);
         let period = held.epoch.max(first).checkpoint();
         if to.checkpoint() > period {
@@ -215,6 +219,13 @@ impl<S: Source> SourceDriver<S> {
     fn hold(&mut self, to: Time, progress: &mut SharedProgress<Time>) {
         self.held.downgrade(to, &mut progress.internals);
         self.out.set_time(to);
+        self.faults.set_time(to);
+    }
+
+    /// Hands on what was read.
+    fn flush(&mut self) -> Result<()> {
+        self.faults.flush()?;
+        self.out.flush()
     }
 
     fn snapshot(&mut self, checkpoint: CheckpointId) {
@@ -283,7 +294,7 @@ impl<S: Source> SourceDriver<S> {
         }
         self.watermark = watermark;
         self.metrics.watermark.set(watermark);
-        self.out.flush()?;
+        self.flush()?;
         let held = self.held.time();
         self.hold(Time::new(held.epoch, watermark), progress);
         Ok(())

@@ -8,6 +8,7 @@ use crate::driver::turn::Turn;
 use crate::error::Result;
 use crate::operator::BATCH_RECORDS;
 use crate::source::{Batch, ReadStatus, Source};
+use crate::time::EventTime;
 use std::time::Duration;
 
 /// The most records of a turn in continuous mode: they are still in the cache when the next operator takes
@@ -39,7 +40,7 @@ impl<S: Source> SourceDriver<S> {
             return Ok(Reading::Dry);
         }
         let mut left = limit;
-        let before = self.out.emitted();
+        let before = self.metrics.records_in.get();
         loop {
             if self.in_flight.wants_tick(self.held.time().epoch) {
                 self.worker.report(Report::TickWanted);
@@ -57,7 +58,7 @@ impl<S: Source> SourceDriver<S> {
                 .as_ref()
                 .is_some_and(|s| s.max_drift_ms.is_some());
             let much = !self.worker.config.mode.is_micro_batch()
-                && (aligned || self.out.emitted() - before >= TURN_RECORDS);
+                && (aligned || self.metrics.records_in.get() - before >= TURN_RECORDS);
             if left == 0 || much || turn.is_over() {
                 return Ok(Reading::More);
             }
@@ -96,7 +97,6 @@ impl<S: Source> SourceDriver<S> {
         if !split.is_due(now_ns) {
             return Ok((None, 0));
         }
-        let running = &self.worker.running;
         let mut batch = Batch::default();
         let status = split
             .reader
@@ -109,32 +109,51 @@ impl<S: Source> SourceDriver<S> {
             ReadStatus::Waiting => None,
             ReadStatus::WaitFor(wait) => Some(now_ns + wait.as_nanos() as i64),
         };
-        let count = batch.records.len();
-        if batch.skipped > 0 {
-            self.metrics.skipped.add(batch.skipped);
-        }
-        if count > 0 {
-            let now_ms = now_ns.div_euclid(1_000_000);
-            split.last_record_ms = now_ms;
-            if let Some(assigner) = &mut split.assigner {
-                let from = self.metrics.records_in.get();
-                let to = from + count as u64;
-                let before = running.doing.replace(Doing::Batch { from, to });
-                assigner.assign(&mut batch.records, now_ms);
-                running.doing.set(before);
-                split.watermark = split.watermark.max(assigner.watermark());
-            }
-            self.metrics.records_in.add(count as u64);
-            self.shared.bytes.add(batch.bytes);
-            let epoch = self.held.time().epoch;
-            self.in_flight.add(epoch, count as u64, batch.bytes);
-            self.worker.control.note_activity();
-            self.out.push_batch(&mut batch.records);
-        }
+        let count = self.take(index, batch, now_ns.div_euclid(1_000_000))?;
         if status == ReadStatus::Finished {
             self.splits.finish(index);
         }
         Ok((Some(status), count))
+    }
+
+    /// Takes what a split gave, good and bad; the number of records.
+    fn take(
+        &mut self,
+        index: usize,
+        mut batch: Batch<S::Item>,
+        now_ms: EventTime,
+    ) -> Result<usize> {
+        let split = &mut self.splits.active[index];
+        let (good, bad) = (batch.records.len(), batch.bad.len());
+        let count = good + bad;
+        if count == 0 && batch.skipped == 0 {
+            return Ok(0);
+        }
+        for bad in batch.bad {
+            self.faults.bad_record(split.id(), bad)?;
+        }
+        if good > 0 {
+            split.last_record_ms = now_ms;
+        }
+        if good > 0
+            && let Some(assigner) = &mut split.assigner
+        {
+            let running = &self.worker.running;
+            let from = self.metrics.records_in.get();
+            let to = from + good as u64;
+            let before = running.doing.replace(Doing::Batch { from, to });
+            assigner.assign(&mut batch.records, now_ms);
+            running.doing.set(before);
+            split.watermark = split.watermark.max(assigner.watermark());
+        }
+        self.metrics.skipped.add(batch.skipped);
+        self.metrics.records_in.add(count as u64 + batch.skipped);
+        self.shared.bytes.add(batch.bytes);
+        let epoch = self.held.time().epoch;
+        self.in_flight.add(epoch, count as u64, batch.bytes);
+        self.worker.control.note_activity();
+        self.out.push_batch(&mut batch.records);
+        Ok(count)
     }
 
     /// How long until some split wants to be polled, or an idle timeout is to be looked at.

@@ -1,0 +1,1 @@
+//! User functions that fail, under each policy.
