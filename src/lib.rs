@@ -31,7 +31,10 @@
 //! - [`runtime`]: what connectors and operators are written against: the contracts of
 //!   [sources](runtime::source), [sinks](runtime::sink) and [operators](runtime::operator), state,
 //!   checkpoints
+//! - [`testing`]: operators without a job, scripts, the contract kit
 //! - [`runtime::config`]: every setting of a job
+
+pub mod testing;
 
 pub use millstream_connectors as connectors;
 pub use millstream_operators as operators;

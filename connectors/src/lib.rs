@@ -5,6 +5,7 @@
 //! | [`memory::Collection`] | round robin | exactly-once, replayable |
 //! | [`memory::channel`] | one | at-most-once across restarts |
 //! | [`generator::Generator`] | strided | exactly-once, replayable |
+//! | [`script::Script`] | as written down, for tests | exactly-once, replayable |
 //! | [`text::TextFiles`] | files, or byte ranges of them | exactly-once, replayable |
 //!
 //! | sink | guarantee |
@@ -26,6 +27,7 @@ pub mod files;
 pub mod generator;
 pub mod memory;
 pub mod null;
+pub mod script;
 pub mod text;
 
 mod position;

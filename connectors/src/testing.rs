@@ -68,6 +68,7 @@ pub fn drain<T>(
     loop {
         match reader.poll(&mut batch, max)? {
             ReadStatus::More => {}
+            ReadStatus::WaitFor(wait) if wait.is_zero() => {}
             status => return Ok((batch.records, status)),
         }
     }

@@ -27,6 +27,8 @@
 //! ```
 
 mod blocks;
+pub mod contract;
+mod graph;
 
 use self::blocks::Blocks;
 use crate::process::{
@@ -39,7 +41,7 @@ use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, TwoInputOperator, UserResult, Work,
 };
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::state::SliceBudget;
+use millstream_runtime::state::{EVENT_TIMERS, PROCESSING_TIMERS, SliceBudget};
 use millstream_runtime::time::{CheckpointId, EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
 
 /// Runs one operator; see the module's documentation.
@@ -195,13 +197,33 @@ impl<O: OperatorCore> Harness<O> {
         instances.map(|i| i.context.metrics.late.get()).sum()
     }
 
-    /// The number of keys in all states.
+    /// The number of keys in all states, timers among them: zero when everything has been freed.
     pub fn keys(&mut self) -> usize {
+        self.keys_of(|_| true)
+    }
+
+    fn keys_of(&mut self, counts: impl Fn(&str) -> bool) -> usize {
         let mut keys = 0;
         for instance in &mut self.instances {
-            instance.operator.states(&mut |state| keys += state.keys());
+            instance.operator.states(&mut |state| {
+                if counts(&state.descriptor().name) {
+                    keys += state.keys();
+                }
+            });
         }
         keys
+    }
+
+    /// The number of keys that have a timer pending, in either time. A key with timers in both counts twice.
+    pub fn keys_with_timers(&mut self) -> usize {
+        self.keys_of(|name| name == EVENT_TIMERS || name == PROCESSING_TIMERS)
+    }
+
+    /// The bytes that a whole snapshot of all states would take. Takes a snapshot.
+    pub fn state_bytes(&mut self) -> usize {
+        self.blocks.chains.clear(); // so that it is whole
+        self.snapshot();
+        self.blocks.bytes()
     }
 
     /// Takes what came out since the last call.
@@ -376,7 +398,5 @@ impl<O: TwoInputOperator> Instance<O> {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod contract;
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,10 @@
 //! Everything in the runtime that asks what time it is asks a [`Clock`]; a test hands in
 //! [`ManualClock`] and moves it by hand.
 
+use crate::source::Waker;
 use crate::time::EventTime;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of processing time.
@@ -17,6 +18,10 @@ pub trait Clock: Send + Sync + 'static {
     fn now_ms(&self) -> EventTime {
         self.now_ns().div_euclid(1_000_000)
     }
+
+    /// Gives a clock that is moved by hand what it has to wake when it was moved: whatever waits for a time of it. A
+    /// clock that runs by itself has no need of it.
+    fn on_moved(&self, _wakers: &mut dyn FnMut() -> Waker) {}
 }
 
 impl std::fmt::Debug for dyn Clock {
@@ -67,25 +72,40 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that stands still until it is moved. A job that runs by it fires timers and processing-time
+/// windows, and finds splits idle, when it is moved.
 #[derive(Default)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now_ns: AtomicI64,
+    wakers: Mutex<Vec<Waker>>,
+}
 
 impl ManualClock {
     /// A clock that shows `ms` milliseconds since the Unix epoch.
     pub fn at_ms(ms: EventTime) -> Self {
-        ManualClock(AtomicI64::new(ms * 1_000_000))
+        ManualClock {
+            now_ns: AtomicI64::new(ms * 1_000_000),
+            wakers: Mutex::default(),
+        }
     }
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_nanos() as i64, Ordering::Relaxed);
+        self.now_ns
+            .fetch_add(by.as_nanos() as i64, Ordering::SeqCst);
+        let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.iter().for_each(Waker::wake);
     }
 }
 
 impl Clock for ManualClock {
     fn now_ns(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+        self.now_ns.load(Ordering::SeqCst)
+    }
+
+    fn on_moved(&self, wakers: &mut dyn FnMut() -> Waker) {
+        let mut all = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(wakers());
     }
 }
 

@@ -4,6 +4,10 @@
 //! alignment at barriers, timers, snapshots, both modes, metrics, errors. An operator can be run
 //! without a worker: give it records and watermarks and read what it put into its [`Output`].
 
+mod boxed;
+
+pub use boxed::{BoxedOperator, BoxedTwoInput};
+
 use crate::driver::Position;
 use crate::error::{BoxError, Error, Result};
 use crate::hash::KeyGroups;

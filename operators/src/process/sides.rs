@@ -97,9 +97,10 @@ impl<T: Data> SideTags for SideTag<T> {
     }
 
     fn collect(self) -> (Side<T>, SideRecords<T>) {
-        let records = Collected::default();
-        let side = SideOutput::detached(Box::new(records.clone()));
-        (Side(side.clone()), SideRecords { side, records })
+        let records = SideRecords::of(Collected::default());
+        let side = SideOutput::detached(Box::new(records.records.clone()));
+        records.opened().borrow_mut().push(side.clone());
+        (Side(side), records)
     }
 }
 
@@ -146,14 +147,29 @@ side_tags!(A, B, C, D);
 
 /// What came out of a side output in a test.
 pub struct SideRecords<T> {
-    side: SideOutput<T>,
+    /// The side outputs of all instances, which buffer.
+    sides: Rc<RefCell<Vec<SideOutput<T>>>>,
     records: Collected<T>,
 }
 
 impl<T: Data> SideRecords<T> {
+    pub(crate) fn of(records: Collected<T>) -> Self {
+        SideRecords {
+            sides: Rc::default(),
+            records,
+        }
+    }
+
+    /// Where side outputs that are opened later are to be noted.
+    pub(crate) fn opened(&self) -> Rc<RefCell<Vec<SideOutput<T>>>> {
+        self.sides.clone()
+    }
+
     /// Takes what came out since the last call.
     pub fn take(&self) -> Vec<Record<T>> {
-        self.side.flush();
+        for side in self.sides.borrow().iter() {
+            side.flush();
+        }
         self.records.take()
     }
 }

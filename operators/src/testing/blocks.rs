@@ -43,6 +43,12 @@ impl BlockSink for Blocks {
 }
 
 impl Blocks {
+    /// What all blocks hold.
+    pub fn bytes(&self) -> usize {
+        let blocks = self.chains.values().flatten();
+        blocks.map(|block| block.payload.len()).sum()
+    }
+
     /// Shows an operator's states where they live, and restores them.
     pub fn restore<O: OperatorCore>(&self, operator: &mut O, groups: KeyGroups, worker: usize) {
         operator.states(&mut |state| {

@@ -1,10 +1,30 @@
-//! The operator contract kit: a script gives the same results record by record, in batches, with a snapshot
-//! or a restart after every step, and restarted on other numbers of workers.
+//! The operator contract kit: a script gives the same results record by record, in batches (as
+//! micro-batches do), with a snapshot or a restart after every step, and restarted on other numbers of workers.
+//!
+//! ```
+//! use millstream_operators::testing::contract::{Step, in_every_way};
+//! use millstream_operators::{KeyedStream, Tumbling, testing::Harness};
+//! use std::time::Duration;
+//!
+//! let counts = || Harness::of(|clicks: KeyedStream<u8, u32>| {
+//!     clicks.window(Tumbling::of(Duration::from_millis(10))).count()
+//! });
+//! let script = [
+//!     Step::Record(1, 7, 100), // event time, key, value
+//!     Step::Record(4, 7, 100),
+//!     Step::Watermark(10),
+//!     Step::Record(12, 7, 100),
+//! ];
+//! let by_watermark = in_every_way(counts, &script);
+//! assert_eq!(by_watermark[0][0].value.value, 2);
+//! assert_eq!(by_watermark[1][0].value.value, 1); // the end of the script is the end of the input
+//! ```
 
 use super::Harness;
-use millstream_runtime::operator::Operator;
+use millstream_runtime::operator::{Operator, OperatorCore, TwoInputOperator};
 use millstream_runtime::record::{Data, Key, Record};
 use millstream_runtime::time::{EventTime, WATERMARK_MAX, Watermark};
+use std::fmt::Debug;
 
 /// One thing that happens to an operator.
 #[derive(Clone, Debug)]
@@ -17,6 +37,15 @@ pub enum Step<K, V> {
     ProcessingTime(EventTime),
 }
 
+/// A value of one of two inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input<A, B> {
+    /// Of the first.
+    Left(A),
+    /// Of the second.
+    Right(B),
+}
+
 /// How a script is run.
 #[derive(Clone, Copy, Debug)]
 enum Way {
@@ -27,22 +56,67 @@ enum Way {
     Rescaled,
 }
 
-/// Runs a script in every way and returns its results: what came out by each watermark, sorted.
+const OTHERS: [Way; 4] = [Way::Batched, Way::Snapshots, Way::Restarts, Way::Rescaled];
+
+/// What came out by each watermark of a script, and after its end; each part sorted, for the order between keys
+/// is free.
+pub type Results<T> = Vec<Vec<Record<T>>>;
+
+/// Runs a script in every way and returns its results.
 ///
 /// # Panics
 /// When two ways differ.
 pub fn in_every_way<O, K, V>(
     make: impl Fn() -> Harness<O>,
     script: &[Step<K, V>],
-) -> Vec<Vec<Record<O::Out>>>
+) -> Results<O::Out>
 where
-    O: Operator<In = (K, V), Out: Ord + std::fmt::Debug>,
+    O: Operator<In = (K, V), Out: Ord + Debug>,
     K: Key,
     V: Data,
 {
-    let expected = run(make(), script, Way::OneByOne);
-    for way in [Way::Batched, Way::Snapshots, Way::Restarts, Way::Rescaled] {
-        let found = run(make(), script, way);
+    compare(make, script, Harness::batch)
+}
+
+/// [`in_every_way`] for an operator with two inputs.
+///
+/// # Panics
+/// When two ways differ.
+pub fn two_inputs_in_every_way<O, K, A, B>(
+    make: impl Fn() -> Harness<O>,
+    script: &[Step<K, Input<A, B>>],
+) -> Results<O::Out>
+where
+    O: TwoInputOperator<Left = (K, A), Right = (K, B), Out: Ord + Debug>,
+    K: Key,
+    A: Data,
+    B: Data,
+{
+    compare(make, script, |harness, batch| {
+        for (time, (key, value)) in batch {
+            match value {
+                Input::Left(value) => harness.left([(time, (key, value))]),
+                Input::Right(value) => harness.right([(time, (key, value))]),
+            }
+        }
+    })
+}
+
+type Records<K, V> = Vec<(EventTime, (K, V))>;
+
+fn compare<O, K, V>(
+    make: impl Fn() -> Harness<O>,
+    script: &[Step<K, V>],
+    feed: impl Fn(&mut Harness<O>, Records<K, V>),
+) -> Results<O::Out>
+where
+    O: OperatorCore<Out: Ord + Debug>,
+    K: Clone,
+    V: Clone,
+{
+    let expected = run(make(), script, Way::OneByOne, &feed);
+    for way in OTHERS {
+        let found = run(make(), script, way, &feed);
         for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert_eq!(found, expected, "{way:?}, by watermark number {at}");
         }
@@ -55,23 +129,24 @@ fn run<O, K, V>(
     mut harness: Harness<O>,
     script: &[Step<K, V>],
     way: Way,
-) -> Vec<Vec<Record<O::Out>>>
+    feed: impl Fn(&mut Harness<O>, Records<K, V>),
+) -> Results<O::Out>
 where
-    O: Operator<In = (K, V), Out: Ord>,
-    K: Key,
-    V: Data,
+    O: OperatorCore<Out: Ord>,
+    K: Clone,
+    V: Clone,
 {
     let mut results = Vec::new();
     let mut batch = Vec::new();
     for (number, step) in script.iter().enumerate() {
         if !matches!(step, Step::Record(..)) && !batch.is_empty() {
-            harness.batch(std::mem::take(&mut batch));
+            feed(&mut harness, std::mem::take(&mut batch));
         }
         match step.clone() {
             Step::Record(time, key, value) if matches!(way, Way::Batched) => {
                 batch.push((time, (key, value)));
             }
-            Step::Record(time, key, value) => harness.record(time, (key, value)),
+            Step::Record(time, key, value) => feed(&mut harness, vec![(time, (key, value))]),
             Step::ProcessingTime(now) => harness.processing_time(now),
             Step::Watermark(watermark) => {
                 harness.watermark(watermark);
@@ -86,7 +161,7 @@ where
             Way::Rescaled => harness.restart_on(1 + number % 4),
         }
     }
-    harness.batch(batch);
+    feed(&mut harness, batch);
     harness.watermark(WATERMARK_MAX);
     results.push(sorted(harness.take()));
     results

@@ -28,6 +28,12 @@ pub trait OperatorFactory: Send + Sync {
     fn states(&self) -> Vec<StateDescriptor> {
         Vec::new()
     }
+    /// The operator by itself, outside of any dataflow: a `BoxedOperator` or a `BoxedTwoInput` of its
+    /// types. None for sources and sinks.
+    #[doc(hidden)]
+    fn detached(&self, _sides: &mut SideMaker<'_, '_, '_>) -> Option<Box<dyn Any>> {
+        None
+    }
     /// Builds the operator into the dataflow.
     #[doc(hidden)]
     fn build(&self, site: Site<'_, '_>) -> Result<()>;
@@ -276,6 +282,7 @@ impl<'a, 's> Site<'a, 's> {
         mut turn: impl FnMut(&mut SharedProgress<Time>) -> Result<()> + 'static,
     ) {
         let worker = self.worker.clone();
+        worker.clock.on_moved(&mut || self.waker());
         let mut failed = false;
         let builder = self.builder.take().expect("an operator is installed once");
         builder.build(move |progress| {
@@ -359,16 +366,37 @@ impl<T: 'static> SideOutput<T> {
     }
 }
 
+/// What is to become of the side outputs of an operator that is made outside of a job: by port, a function that
+/// makes a [`SideOutput`].
+#[derive(Default)]
+pub struct SideCatch(HashMap<usize, Box<dyn Any>>);
+
+type MakeSide<T> = Box<dyn Fn() -> SideOutput<T>>;
+
+impl SideCatch {
+    /// What `make` returns takes the place of the side output behind `port`.
+    pub fn catch<T: 'static>(&mut self, port: PortRef, make: impl Fn() -> SideOutput<T> + 'static) {
+        let make: MakeSide<T> = Box::new(make);
+        self.0.insert(port.port, Box::new(make));
+    }
+}
+
 /// Makes the side outputs of an operator while it is built.
 pub struct SideMaker<'m, 'a, 's> {
-    site: Option<&'m mut Site<'a, 's>>,
+    place: Place<'m, 'a, 's>,
     sides: Sides,
+}
+
+/// Where an operator is made.
+enum Place<'m, 'a, 's> {
+    InJob(&'m mut Site<'a, 's>),
+    Outside(Option<&'m SideCatch>),
 }
 
 impl<'m, 'a, 's> SideMaker<'m, 'a, 's> {
     pub(crate) fn new(site: &'m mut Site<'a, 's>) -> Self {
         SideMaker {
-            site: Some(site),
+            place: Place::InJob(site),
             sides: Sides::new(),
         }
     }
@@ -376,15 +404,28 @@ impl<'m, 'a, 's> SideMaker<'m, 'a, 's> {
     /// Makes side outputs that nobody reads, for an operator outside of a job.
     pub fn detached() -> Self {
         SideMaker {
-            site: None,
+            place: Place::Outside(None),
+            sides: Sides::new(),
+        }
+    }
+
+    /// Makes the side outputs that `catch` names, for an operator outside of a job.
+    pub fn caught(catch: &'m SideCatch) -> Self {
+        SideMaker {
+            place: Place::Outside(Some(catch)),
             sides: Sides::new(),
         }
     }
 
     /// The side output behind port `port`. Ports are asked for once each, in rising order.
     pub fn side<T: Data>(&mut self, port: usize) -> SideOutput<T> {
-        let Some(site) = &mut self.site else {
-            return SideOutput::unread();
+        let site = match &mut self.place {
+            Place::InJob(site) => site,
+            Place::Outside(catch) => {
+                let caught = catch.and_then(|catch| catch.0.get(&port));
+                let make = caught.and_then(|make| make.downcast_ref::<MakeSide<T>>());
+                return make.map_or_else(SideOutput::unread, |make| make());
+            }
         };
         let own = PortRef {
             node: site.node,

@@ -19,7 +19,7 @@ mod step;
 mod turn;
 pub(crate) mod two_input;
 
-pub use compile::{OperatorFactory, SideMaker, SideOutput, Site};
+pub use compile::{OperatorFactory, SideCatch, SideMaker, SideOutput, Site};
 pub use port::{ByWorker, Partition, PortType, Route};
 pub use sink::PREPARED_STATE;
 pub use source::{AnyEnumerator, SPLITS_STATE};

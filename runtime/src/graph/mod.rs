@@ -6,7 +6,7 @@ mod explain;
 pub use explain::ExplainFormat;
 
 use crate::dead_letter::{DeadLetter, ErrorPolicy};
-use crate::driver::{OperatorFactory, PortType, StepFactory, port_type};
+use crate::driver::{OperatorFactory, PortType, SideCatch, SideMaker, StepFactory, port_type};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::StableHasher;
 use crate::record::Data;
@@ -148,6 +148,18 @@ impl Node {
             Build::Step(_) => Vec::new(),
             Build::Operator(factory) => factory.states(),
         }
+    }
+
+    /// The operator by itself, made anew: for running it without a job. `O` is the
+    /// [`BoxedOperator`](crate::operator::BoxedOperator) or
+    /// [`BoxedTwoInput`](crate::operator::BoxedTwoInput) of its types; `None` for any other, and for sources,
+    /// sinks and steps.
+    pub fn detached<O: 'static>(&self, sides: &SideCatch) -> Option<O> {
+        let Build::Operator(factory) = &self.build else {
+            return None;
+        };
+        let operator = factory.detached(&mut SideMaker::caught(sides))?;
+        Some(*operator.downcast::<O>().ok()?)
     }
 }
 

@@ -7,12 +7,13 @@ use crate::driver::{
 };
 use crate::error::Result;
 use crate::graph::{Build, Exchange, Graph, Input, NewNode, NodeKind, TypedPort};
-use crate::operator::{Operator, OperatorCore, TwoInputOperator};
+use crate::operator::{BoxedOperator, BoxedTwoInput, Operator, OperatorCore, TwoInputOperator};
 use crate::record::Data;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::state::StateDescriptor;
 use crate::watermark::WatermarkStrategy;
+use std::any::Any;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -278,6 +279,11 @@ where
         states_of(&mut (self.make)(&mut SideMaker::detached()))
     }
 
+    fn detached(&self, sides: &mut SideMaker<'_, '_, '_>) -> Option<Box<dyn Any>> {
+        let operator: BoxedOperator<O::In, O::Out> = Box::new((self.make)(sides));
+        Some(Box::new(operator))
+    }
+
     fn build(&self, site: Site<'_, '_>) -> Result<()> {
         let route = (self.route)(&site.route_context());
         one_input::build(site, &self.make, route)
@@ -297,6 +303,11 @@ where
 {
     fn states(&self) -> Vec<StateDescriptor> {
         states_of(&mut (self.make)(&mut SideMaker::detached()))
+    }
+
+    fn detached(&self, sides: &mut SideMaker<'_, '_, '_>) -> Option<Box<dyn Any>> {
+        let operator: BoxedTwoInput<O::Left, O::Right, O::Out> = Box::new((self.make)(sides));
+        Some(Box::new(operator))
     }
 
     fn build(&self, site: Site<'_, '_>) -> Result<()> {

@@ -201,6 +201,27 @@ impl JobHandle {
         )
     }
 
+    /// Waits at most this long until the watermark of every operator on every worker has come to `watermark`;
+    /// whether it has.
+    pub fn wait_for_watermark(&self, watermark: Watermark, at_most: Duration) -> bool {
+        let nodes = self.job.graph.nodes().iter();
+        let operators = nodes.filter(|node| node.kind != NodeKind::Step).count();
+        let waiting = Stopwatch::start();
+        loop {
+            let holds = self.watermarks();
+            // Instances that are not built yet are not among them.
+            let reached = holds.iter().filter(|hold| hold.watermark >= watermark);
+            if reached.count() == operators * self.job.config.workers {
+                return true;
+            }
+            let left = at_most.saturating_sub(waiting.elapsed());
+            if left.is_zero() || !self.is_running() || self.control.has_failed() {
+                return false;
+            }
+            self.control.wait(left.min(Duration::from_millis(1)));
+        }
+    }
+
     /// Waits at most this long for the job's end; whether it has ended.
     pub fn wait_for(&self, at_most: Duration) -> bool {
         let waiting = Stopwatch::start();

@@ -15,9 +15,10 @@ use crate::record::{Key, NO_TIME};
 use crate::time::{EventTime, WATERMARK_MAX, Watermark};
 use std::marker::PhantomData;
 
-/// The names that timers are filed under.
-const EVENT_TIMERS: &str = "timers.event";
-const PROCESSING_TIMERS: &str = "timers.processing";
+/// The name of the state that holds event-time timers.
+pub const EVENT_TIMERS: &str = "timers.event";
+/// The name of the state that holds processing-time timers.
+pub const PROCESSING_TIMERS: &str = "timers.processing";
 
 /// Names a state of type `S` in its [`KeyedBackend`]; `X` is what is kept with it for all keys (the
 /// function of a reducing state).

@@ -22,7 +22,7 @@ pub use abomonated::{Abomonated, Layout};
 pub use blob::BlobState;
 pub use cell::Access;
 pub use codec::{Codec, Compact};
-pub use keyed::{KeyedBackend, StateId};
+pub use keyed::{EVENT_TIMERS, KeyedBackend, PROCESSING_TIMERS, StateId};
 pub use kinds::{
     ListAccess, ListState, MapAccess, MapState, ReducingAccess, ReducingState, ValueAccess,
     ValueState,
