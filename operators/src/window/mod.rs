@@ -12,11 +12,15 @@
 //! }
 //! ```
 //!
-//! Plain event-time windows with incremental aggregates have operators of their own (`tumbling.rs`); all
-//! others run on one general operator (`operator/`).
+//! Plain event-time windows with incremental aggregates have operators of their own (`tumbling.rs`,
+//! `sliced.rs`); all others run on one general operator (`operator/`).
 
 mod assign;
 mod plan;
+mod running;
+mod sliced;
+mod slices;
+mod slicing;
 mod stream;
 mod tumbling;
 

@@ -1,7 +1,8 @@
 //! From a windowed stream to an operator: which one runs which windows.
 
+use super::sliced::SlicedOperator;
 use super::tumbling::TumblingOperator;
-use super::{LateRecords, Tumbling, Windowed, Windows};
+use super::{Cumulating, LateRecords, Sliding, Tumbling, Windowed, Windows};
 use crate::aggregate::Aggregator;
 use crate::keyed::KeyedStream;
 use crate::stream::Stream;
@@ -79,3 +80,35 @@ impl<V: Data> Windowing<V> for Tumbling {
         })
     }
 }
+
+macro_rules! sliced {
+    ($windows:ty) => {
+        impl<V: Data> Windowing<V> for $windows {
+            type Windows = Self;
+
+            fn windows(&self) -> &Self {
+                self
+            }
+
+            fn add_aggregate<K: Key, G: Aggregator<V>>(
+                &self,
+                plan: Plan<K, V>,
+                aggregator: Arc<G>,
+            ) -> Results<K, V, Windowed<K, G::Out>> {
+                const {
+                    assert!(
+                        G::MERGES,
+                        "windows that overlap share slices, which are merged: give the fold a merge with `merged_by`"
+                    )
+                };
+                let (windows, lateness_ms) = (*self, plan.lateness_ms);
+                plan.operator(move |late| {
+                    SlicedOperator::<K, V, G>::new(windows, lateness_ms, aggregator.clone(), late)
+                })
+            }
+        }
+    };
+}
+
+sliced!(Sliding);
+sliced!(Cumulating);

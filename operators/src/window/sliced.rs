@@ -1,0 +1,431 @@
+//! Sliding and cumulating event-time windows with incremental aggregates, computed from slices that windows
+//! share: general stream slicing (Traub et al.: "Scotty", ICDE 2018; Carbone et al.: "Cutty", CIKM 2016), and
+//! the aggregate over a key's window from [running](super::running) aggregates of its slices.
+//!
+//! A record costs the same however many windows it belongs to: it is added to one slice. A result costs two
+//! merges on average, however many slices the window has. Once per size of a window a key's slices are
+//! aggregated backwards, all in one call. A record that comes after some of its windows have fired, but is not
+//! late for all, goes into its slice too; when it is more than a slice behind, its key's next result merges
+//! all slices of its window.
+//!
+//! State: per key its slices, and the number of the window it fires next. Beside it, rebuilt after a restore,
+//! a calendar from windows to the slots of the keys that they are due for. An entry of the calendar counts
+//! only if its key says the same: entries that are out of date stay until their time comes.
+
+use super::slices::Slices;
+use super::slicing::{NO_WINDOW, Place, Slicing};
+use super::{Window, Windowed};
+use crate::aggregate::Aggregator;
+use millstream_runtime::driver::{Position, SideOutput};
+use millstream_runtime::error::BoxError;
+use millstream_runtime::operator::{
+    Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
+};
+use millstream_runtime::record::{Data, Key, NO_TIME, Record};
+use millstream_runtime::state::{Found, KeyedTable, LOOKUPS, Slot, Snapshot};
+use millstream_runtime::time::{EventTime, WATERMARK_MIN, Watermark};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// Keys by the number of a window.
+type Calendar = BTreeMap<i64, Vec<Slot>>;
+
+/// Sliding or cumulating windows over slices; see the module's documentation.
+pub(crate) struct SlicedOperator<K, V, G: Aggregator<V>> {
+    slicing: Slicing,
+    lateness: i64,
+    aggregator: Arc<G>,
+    late: SideOutput<(K, V)>,
+    table: KeyedTable<K, Slices<G::Acc>>,
+    /// The keys that a window is due for.
+    due: Calendar,
+    /// The keys that only wait for late records, by the last window that these can be for.
+    waiting: Calendar,
+    firing: Option<Firing>,
+    past: Past,
+    /// The last two places of records, the last one first: records tend to come together.
+    places: [Place; 2],
+    found: Vec<Found>,
+    marker: PhantomData<fn(V)>,
+}
+
+/// A window that is being fired.
+struct Firing {
+    number: i64,
+    window: Window,
+    slots: std::vec::IntoIter<Slot>,
+    /// The keys that the next window is due for.
+    next: Vec<Slot>,
+}
+
+/// What the watermark says of windows.
+struct Past {
+    watermark: Watermark,
+    /// The first window that has not ended.
+    open_from: i64,
+    /// The first window that records can still be added to.
+    kept_from: i64,
+}
+
+impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
+    /// An operator for windows that keep `lateness` milliseconds after their end.
+    pub fn new(
+        windows: impl Into<Slicing>,
+        lateness: i64,
+        aggregator: Arc<G>,
+        late: SideOutput<(K, V)>,
+    ) -> Self {
+        let slicing = windows.into();
+        SlicedOperator {
+            slicing,
+            lateness,
+            aggregator,
+            late,
+            table: KeyedTable::new("slices"),
+            due: Calendar::new(),
+            waiting: Calendar::new(),
+            firing: None,
+            past: Past::at(WATERMARK_MIN, &slicing, lateness),
+            places: [slicing.place_of(0); 2],
+            found: Vec::new(),
+            marker: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn place_of(&mut self, time: EventTime) -> Result<Place, BoxError> {
+        let holds = |place: &Place| place.start <= time && time < place.end;
+        if holds(&self.places[0]) {
+            return Ok(self.places[0]);
+        }
+        self.places.swap(0, 1);
+        if !holds(&self.places[0]) {
+            if time == NO_TIME {
+                return Err(
+                    "the record has no event time: give the source a watermark strategy, \
+                            or assign timestamps before the window"
+                        .into(),
+                );
+            }
+            self.places[0] = self.slicing.place_of(time);
+        }
+        Ok(self.places[0])
+    }
+
+    /// Learns what a new watermark says.
+    #[inline]
+    fn follow(&mut self, watermark: Watermark) {
+        if watermark != self.past.watermark {
+            self.past = Past::at(watermark, &self.slicing, self.lateness);
+        }
+    }
+
+    /// Adds a record to its slice.
+    #[inline]
+    fn add(
+        &mut self,
+        record: Record<(K, V)>,
+        found: Found,
+        context: &mut OperatorContext,
+        out: &mut Output<Windowed<K, G::Out>>,
+    ) -> UserResult {
+        let place = self.place_of(record.time)?;
+        if place.last_window < self.past.kept_from || place.first_window > place.last_window {
+            self.leave_out(place, record, context);
+            return Ok(());
+        }
+        let Past {
+            open_from,
+            kept_from,
+            ..
+        } = self.past;
+        let key = &record.value.0;
+        let (slot, slices) = self
+            .table
+            .entry_found(found, key, || Slices::new(kept_from));
+        let first = place.first_window;
+        if first < open_from.max(slices.kept_from()) || slices.due < open_from {
+            return self.add_behind(place, slot, record, context, out);
+        }
+        slices.add(place.slice, record.value.1, record.time, &*self.aggregator);
+        if first < slices.due {
+            slices.due = first;
+            self.due.entry(first).or_default().push(slot);
+        }
+        Ok(())
+    }
+
+    /// Adds a record after a window has ended: one that it belongs to, or one that its key has still to fire.
+    #[cold]
+    fn add_behind(
+        &mut self,
+        place: Place,
+        slot: Slot,
+        record: Record<(K, V)>,
+        context: &mut OperatorContext,
+        out: &mut Output<Windowed<K, G::Out>>,
+    ) -> UserResult {
+        let Past {
+            open_from,
+            kept_from,
+            ..
+        } = self.past;
+        self.catch_up(slot, out);
+        let key = &record.value.0;
+        let (slot, slices) = self.table.entry(key, || Slices::new(kept_from));
+        let first = place.first_window.max(slices.kept_from()).max(kept_from);
+        let is_new = slices.is_empty();
+        if first > place.last_window {
+            if is_new {
+                self.waiting.entry(first).or_default().push(slot);
+            }
+            self.leave_out(place, record, context);
+            return Ok(());
+        }
+        let (key, value) = record.value;
+        slices.add(place.slice, value, record.time, &*self.aggregator);
+        let over = first..open_from.min(place.last_window.saturating_add(1));
+        if !over.is_empty() {
+            let slicing = &self.slicing;
+            slices.fire_again(
+                over,
+                place.slice,
+                slicing,
+                &*self.aggregator,
+                |number, value| {
+                    let (window, key) = (slicing.window(number), key.clone());
+                    out.push(window.end - 1, Windowed { window, key, value });
+                },
+            );
+        }
+        let next = first.max(open_from);
+        if next <= place.last_window {
+            if next < slices.due {
+                slices.due = next;
+                self.due.entry(next).or_default().push(slot);
+            }
+        } else if is_new {
+            self.waiting
+                .entry(place.last_window)
+                .or_default()
+                .push(slot);
+        }
+        Ok(())
+    }
+
+    /// A record that no window takes: it is late, or lies between windows.
+    #[cold]
+    fn leave_out(&mut self, place: Place, record: Record<(K, V)>, context: &OperatorContext) {
+        if place.first_window > place.last_window {
+            context.metrics.filtered.add(1);
+        } else {
+            context.metrics.late.add(1);
+            self.late.push(record.time, record.value);
+        }
+    }
+
+    /// Fires what a key's windows still owe to the watermark, before a record that is none of theirs.
+    fn catch_up(&mut self, slot: Slot, out: &mut Output<Windowed<K, G::Out>>) {
+        while let Some((_, slices)) = self.table.try_at(slot)
+            && slices.due < self.past.open_from
+        {
+            let number = slices.due;
+            let window = self.slicing.window(number);
+            let next = self.fire(slot, number, window, out).1.due;
+            if next != NO_WINDOW {
+                self.due.entry(next).or_default().push(slot);
+            }
+        }
+    }
+
+    /// Fires a window of a key; returns the cost, in merges, and what is left of the key's slices.
+    #[inline]
+    fn fire(
+        &mut self,
+        slot: Slot,
+        number: i64,
+        window: Window,
+        out: &mut Output<Windowed<K, G::Out>>,
+    ) -> (usize, &Slices<G::Acc>) {
+        let slicing = &self.slicing;
+        let (key, slices) = self.table.touch(slot);
+        let (value, cost) = slices.fire(&slicing.slices_of(number), &*self.aggregator);
+        let key = key.clone();
+        out.push(window.end - 1, Windowed { window, key, value });
+        slices.keep_from(self.past.kept_from.min(number + 1), slicing);
+        slices.due = slices.next_window(number + 1, slicing);
+        if slices.due == NO_WINDOW
+            && let Some(newest) = slices.newest()
+        {
+            let last = slicing.last_window(newest);
+            self.waiting.entry(last).or_default().push(slot);
+        }
+        (cost, slices)
+    }
+
+    /// The next window that is due, if any.
+    fn next_firing(&mut self) -> Option<Firing> {
+        let entry = self.due.first_entry()?;
+        let number = *entry.key();
+        (number < self.past.open_from).then(|| Firing {
+            number,
+            window: self.slicing.window(number),
+            slots: entry.remove().into_iter(),
+            next: Vec::new(),
+        })
+    }
+
+    /// Fires what is due, as far as the budget goes.
+    fn fire_due(&mut self, budget: &mut usize, out: &mut Output<Windowed<K, G::Out>>) -> Work {
+        while let Some(mut firing) = self.firing.take().or_else(|| self.next_firing()) {
+            let number = firing.number;
+            while let Some(slot) = firing.slots.next() {
+                let is_due = self
+                    .table
+                    .try_at(slot)
+                    .is_some_and(|(_, slices)| slices.due == number);
+                if !is_due {
+                    continue;
+                }
+                let (cost, left) = self.fire(slot, number, firing.window, out);
+                match left.due {
+                    NO_WINDOW if left.is_empty() => drop(self.table.remove_at(slot)),
+                    NO_WINDOW => {}
+                    next if next == number + 1 => firing.next.push(slot),
+                    next => self.due.entry(next).or_default().push(slot),
+                }
+                *budget = budget.saturating_sub(1 + cost);
+                if *budget == 0 {
+                    self.firing = Some(firing);
+                    return Work::More;
+                }
+            }
+            if !firing.next.is_empty() {
+                let next = self.due.entry(number + 1).or_default();
+                firing.next.append(next);
+                *next = firing.next;
+            }
+        }
+        Work::Done
+    }
+
+    /// Removes keys whose slices no record can be added to any more.
+    fn free(&mut self, budget: &mut usize) -> Work {
+        while let Some(mut entry) = self.waiting.first_entry() {
+            if *entry.key() >= self.past.kept_from {
+                break;
+            }
+            let Some(slot) = entry.get_mut().pop() else {
+                entry.remove();
+                continue;
+            };
+            if let Some((_, slices)) = self.table.try_at(slot)
+                && slices.due == NO_WINDOW
+            {
+                let last = slices.newest().map(|slice| self.slicing.last_window(slice));
+                match last {
+                    Some(last) if last >= self.past.kept_from => {
+                        self.waiting.entry(last).or_default().push(slot);
+                    }
+                    _ => drop(self.table.remove_at(slot)),
+                }
+            }
+            *budget = budget.saturating_sub(1);
+            if *budget == 0 {
+                return Work::More;
+            }
+        }
+        Work::Done
+    }
+}
+
+impl Past {
+    fn at(watermark: Watermark, slicing: &Slicing, lateness: i64) -> Self {
+        Past {
+            watermark,
+            open_from: slicing.first_above(watermark, 0),
+            kept_from: slicing.first_above(watermark, lateness),
+        }
+    }
+}
+
+impl<K: Key, V: Data, G: Aggregator<V>> OperatorCore for SlicedOperator<K, V, G> {
+    type Out = Windowed<K, G::Out>;
+
+    fn open(&mut self, context: &OperatorContext) {
+        self.follow(context.watermark);
+        for (slot, _, slices) in self.table.iter() {
+            if slices.due != NO_WINDOW {
+                self.due.entry(slices.due).or_default().push(slot);
+            } else if let Some(newest) = slices.newest() {
+                let last = self.slicing.last_window(newest);
+                self.waiting.entry(last).or_default().push(slot);
+            }
+        }
+    }
+
+    fn on_watermark(
+        &mut self,
+        context: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+    ) -> Result<Work, BoxError> {
+        self.follow(context.watermark);
+        let mut budget = WORK_LIMIT;
+        Ok(match self.fire_due(&mut budget, out) {
+            Work::Done => self.free(&mut budget),
+            Work::More => Work::More,
+        })
+    }
+
+    fn states(&mut self, visit: &mut dyn FnMut(&mut dyn Snapshot)) {
+        visit(&mut self.table);
+    }
+}
+
+impl<K: Key, V: Data, G: Aggregator<V>> Operator for SlicedOperator<K, V, G> {
+    type In = (K, V);
+
+    fn on_record(
+        &mut self,
+        record: Record<(K, V)>,
+        context: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+    ) -> UserResult {
+        self.follow(context.watermark);
+        let mut found = std::mem::take(&mut self.found);
+        self.table
+            .find_all(std::iter::once(&record.value.0), &mut found);
+        let added = self.add(record, found[0], context, out);
+        self.found = found;
+        added
+    }
+
+    fn on_batch(
+        &mut self,
+        records: Vec<Record<(K, V)>>,
+        context: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+        at: &Position<'_>,
+    ) -> UserResult {
+        self.follow(context.watermark);
+        let mut found = std::mem::take(&mut self.found);
+        let mut records = records.into_iter();
+        let mut index = 0;
+        while !records.as_slice().is_empty() {
+            let next = &records.as_slice()[..records.len().min(LOOKUPS)];
+            let keys = next.iter().map(|record| &record.value.0);
+            self.table.find_all(keys, &mut found);
+            for (found, record) in found.iter().zip(&mut records) {
+                at.set(index);
+                index += 1;
+                self.add(record, *found, context, out)?;
+            }
+        }
+        self.found = found;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! Where sliding and cumulating windows begin and end, and the slices between these edges.
+//!
+//! A slice is a stretch of event time in which no window begins or ends, so each window is made of whole
+//! slices. Slices are numbered as they follow each other, and so are windows, by their ends: a later window
+//! begins no earlier and ends later than one before it. Numbers instead of times keep this so at the ends of
+//! time, where bounds saturate.
+//!
+//! A slide that does not divide the size is cut twice, where windows begin and where they end: *paired windows*
+//! (Krishnamurthy, Wu, Franklin: "On-the-fly sharing for streamed aggregation", SIGMOD 2006). So a window has
+//! at most `2 * size / slide + 1` slices whatever the two are.
+
+use super::{Cumulating, Sliding, Window};
+use millstream_runtime::time::{EventTime, WATERMARK_MAX, Watermark};
+use std::ops::Range;
+
+/// A number of a window that is behind all others: none.
+pub(super) const NO_WINDOW: i64 = i64::MAX;
+
+/// How windows share slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slicing {
+    /// After this time the edges repeat: the slide, or the greatest size of cumulating windows.
+    period: i64,
+    offset: i64,
+    /// Slices in a period.
+    per: i64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// One window begins with each period.
+    Sliding {
+        size: i64,
+        /// Slices in a window.
+        slices: i64,
+        /// Where windows end within a period; zero when they end with it.
+        edge: i64,
+    },
+    /// All windows of a period begin with it; one ends with each slice.
+    Cumulating { step: i64 },
+}
+
+/// A slice, and the windows that it is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub start: EventTime,
+    pub end: EventTime,
+    pub slice: i64,
+    pub first_window: i64,
+    /// Before the first one when the slice lies between windows.
+    pub last_window: i64,
+}
+
+impl Slicing {
+    /// Windows of `size_ms`, one every `slide_ms`, beginning at `offset_ms`; all positive but the offset, which
+    /// is in `0..slide_ms`.
+    pub fn sliding(size_ms: i64, slide_ms: i64, offset_ms: i64) -> Self {
+        let edge = size_ms % slide_ms;
+        let per = if edge == 0 { 1 } else { 2 };
+        let slices = (size_ms / slide_ms) * per + i64::from(edge != 0);
+        Slicing {
+            period: slide_ms,
+            offset: offset_ms,
+            per,
+            kind: Kind::Sliding {
+                size: size_ms,
+                slices,
+                edge,
+            },
+        }
+    }
+
+    /// Windows that grow by `step_ms` up to `max_ms`, then begin anew. When the step does not divide the
+    /// greatest size, the last step is shorter.
+    pub fn cumulating(max_ms: i64, step_ms: i64, offset_ms: i64) -> Self {
+        let step = step_ms.min(max_ms);
+        Slicing {
+            period: max_ms,
+            offset: offset_ms,
+            per: max_ms.div_euclid(step) + i64::from(max_ms % step != 0),
+            kind: Kind::Cumulating { step },
+        }
+    }
+
+    /// The slice that an event time lies in.
+    pub(super) fn place_of(&self, time: EventTime) -> Place {
+        let (period, into) = self.split(time);
+        let (within, from, until) = match self.kind {
+            Kind::Sliding { edge: 0, .. } => (0, 0, self.period),
+            Kind::Sliding { edge, .. } if into < edge => (0, 0, edge),
+            Kind::Sliding { edge, .. } => (1, edge, self.period),
+            Kind::Cumulating { step } => {
+                let within = into / step;
+                let from = within * step;
+                (within, from, (from + step).min(self.period))
+            }
+        };
+        let slice = period.saturating_mul(self.per).saturating_add(within);
+        Place {
+            start: time.saturating_add(from - into),
+            end: time.saturating_add(until - into),
+            slice,
+            first_window: self.first_window(slice),
+            last_window: self.last_window(slice),
+        }
+    }
+
+    /// The period of a time, and how far it is into it.
+    fn split(&self, time: EventTime) -> (i64, i64) {
+        let (period, into) = (time.div_euclid(self.period), time.rem_euclid(self.period));
+        if into < self.offset {
+            (period - 1, into - self.offset + self.period)
+        } else {
+            (period, into - self.offset)
+        }
+    }
+
+    /// The first window that a slice is part of.
+    #[inline]
+    pub(super) fn first_window(&self, slice: i64) -> i64 {
+        match self.kind {
+            Kind::Sliding { slices, .. } => self
+                .period_of(slice.saturating_sub(slices))
+                .saturating_add(1),
+            Kind::Cumulating { .. } => slice,
+        }
+    }
+
+    /// The last window that a slice is part of.
+    #[inline]
+    pub(super) fn last_window(&self, slice: i64) -> i64 {
+        let period = self.period_of(slice);
+        match self.kind {
+            Kind::Sliding { .. } => period,
+            Kind::Cumulating { .. } => period.saturating_mul(self.per).saturating_add(self.per - 1),
+        }
+    }
+
+    #[inline]
+    fn period_of(&self, slice: i64) -> i64 {
+        if self.per == 1 {
+            return slice; // as mostly; a division saved
+        }
+        slice.div_euclid(self.per)
+    }
+
+    /// The slices of a window.
+    #[inline]
+    pub(super) fn slices_of(&self, window: i64) -> Range<i64> {
+        match self.kind {
+            Kind::Sliding { slices, .. } => {
+                let first = window.saturating_mul(self.per);
+                first..first.saturating_add(slices)
+            }
+            Kind::Cumulating { .. } => {
+                self.period_of(window).saturating_mul(self.per)..window.saturating_add(1)
+            }
+        }
+    }
+
+    /// The bounds of a window.
+    pub(super) fn window(&self, number: i64) -> Window {
+        let (period, length) = match self.kind {
+            Kind::Sliding { size, .. } => (number, size),
+            Kind::Cumulating { step } => {
+                let steps = number.rem_euclid(self.per) + 1;
+                (self.period_of(number), (steps * step).min(self.period))
+            }
+        };
+        let start = i128::from(period) * i128::from(self.period) + i128::from(self.offset);
+        Window {
+            start: clamp(start),
+            end: clamp(start + i128::from(length)),
+        }
+    }
+
+    /// The first window whose end, and `lateness` after it, is still above the watermark.
+    pub(super) fn first_above(&self, watermark: Watermark, lateness: i64) -> i64 {
+        if watermark == WATERMARK_MAX {
+            return NO_WINDOW;
+        }
+        let until = i128::from(watermark) - i128::from(lateness) - i128::from(self.offset);
+        let period = i128::from(self.period);
+        clamp(match self.kind {
+            Kind::Sliding { size, .. } => (until - i128::from(size)).div_euclid(period) + 1,
+            Kind::Cumulating { step } => {
+                let steps = until.rem_euclid(period) / i128::from(step);
+                until.div_euclid(period) * i128::from(self.per) + steps
+            }
+        })
+    }
+}
+
+impl From<Sliding> for Slicing {
+    fn from(windows: Sliding) -> Self {
+        Slicing::sliding(windows.size_ms(), windows.slide_ms(), windows.offset_ms())
+    }
+}
+
+impl From<Cumulating> for Slicing {
+    fn from(windows: Cumulating) -> Self {
+        Slicing::cumulating(
+            windows.max_size_ms(),
+            windows.step_ms(),
+            windows.offset_ms(),
+        )
+    }
+}
+
+fn clamp(number: i128) -> i64 {
+    number.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every kind there is: dividing, not dividing, tumbling, with gaps; with an offset.
+    fn all() -> Vec<Slicing> {
+        let mut all = Vec::new();
+        for (size, slide) in [(10, 1), (10, 5), (10, 3), (7, 4), (10, 10), (3, 7), (1, 1)] {
+            all.extend([0, slide / 2].map(|offset| Slicing::sliding(size, slide, offset)));
+        }
+        for (max, step) in [(12, 3), (10, 4), (5, 5), (6, 1)] {
+            all.extend([0, max / 3].map(|offset| Slicing::cumulating(max, step, offset)));
+        }
+        all
+    }
+
+    #[test]
+    fn a_time_is_in_the_windows_of_its_slice_and_in_no_other() {
+        for slicing in all() {
+            for time in -60..60 {
+                let place = slicing.place_of(time);
+                assert!(place.start <= time && time < place.end, "{slicing:?}");
+                for number in -200..200 {
+                    let window = slicing.window(number);
+                    let within = window.start <= time && time < window.end;
+                    let expected = place.first_window <= number && number <= place.last_window;
+                    assert_eq!(within, expected, "{slicing:?}, {time} in {window}");
+                    let of_window = slicing.slices_of(number).contains(&place.slice);
+                    assert_eq!(within, of_window, "{slicing:?}, {time} in {window}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn windows_end_one_after_the_other() {
+        for slicing in all() {
+            for number in -50..50 {
+                let (one, next) = (slicing.window(number), slicing.window(number + 1));
+                assert!(one.start <= next.start && one.end < next.end, "{slicing:?}");
+                assert_eq!(slicing.first_above(one.end - 1, 0), number, "{slicing:?}");
+                assert_eq!(slicing.first_above(one.end, 0), number + 1, "{slicing:?}");
+                assert_eq!(slicing.first_above(one.end + 4, 5), number, "{slicing:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_saturate_at_the_ends_of_time() {
+        for slicing in all() {
+            for time in [i64::MIN + 1, i64::MAX] {
+                let place = slicing.place_of(time);
+                assert!(place.start <= time && time <= place.end);
+                slicing.window(place.last_window);
+            }
+            assert_eq!(slicing.first_above(WATERMARK_MAX, 3), NO_WINDOW);
+            slicing.first_above(Watermark::MIN, 3);
+        }
+    }
+}
