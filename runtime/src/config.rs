@@ -139,6 +139,11 @@ pub struct JobConfig {
     pub chaining: bool,
     /// The status line on standard error.
     pub status: Status,
+    /// Measure what is not counted anyway: busy and back-pressured time, latency. Default true. Without it
+    /// those are zero in reports.
+    pub measure: bool,
+    /// Count timely's progress messages, which costs two allocations for each. Default false.
+    pub count_progress: bool,
 }
 
 impl Default for JobConfig {
@@ -162,6 +167,8 @@ impl Default for JobConfig {
             eager_progress: false,
             chaining: true,
             status: Status::Auto,
+            measure: true,
+            count_progress: false,
         }
     }
 }

@@ -1,12 +1,19 @@
 //! Counters of every operator instance, written by its worker and read by anyone.
 //!
-//! Written with relaxed atomics once per batch, never once per record.
+//! Written with relaxed atomics once per batch, never once per record. Each has one writer, its worker, so that
+//! adding is a load and a store and no locked instruction.
+
+mod latency;
+mod meter;
+
+pub use latency::Latencies;
+pub(crate) use meter::BusyMeter;
 
 use crate::time::{WATERMARK_MIN, Watermark};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// One counter.
+/// One counter. It has one writer at a time.
 #[derive(Default, Debug)]
 pub struct Counter(AtomicU64);
 
@@ -14,7 +21,7 @@ impl Counter {
     /// Adds `n`.
     #[inline]
     pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        self.set(self.get().wrapping_add(n));
     }
     /// Replaces the value.
     pub fn set(&self, n: u64) {
@@ -62,12 +69,23 @@ pub struct OperatorMetrics {
     pub skipped: Counter,
     /// Records that went to the dead-letter stream instead of on.
     pub dead: Counter,
-    /// Records that wait behind a barrier.
+    /// Records that wait in the operator: behind a barrier, or for the end of their batch.
     pub stashed: Counter,
     /// The operator's watermark.
     pub watermark: WatermarkGauge,
     /// Keys in its state.
     pub state_keys: Counter,
+    /// Bytes that a restore of its state reads, as of its last snapshot; 0 without checkpoints.
+    pub state_bytes: Counter,
+    /// How long it ran, in nanoseconds: estimated from measured turns.
+    pub busy_ns: Counter,
+    /// How long it could not go on, in nanoseconds: a source because too much is under way, a sink because its
+    /// writer takes no more.
+    pub backpressured_ns: Counter,
+    /// From the first input at the barrier of the last checkpoint to the last, in microseconds.
+    pub alignment_us: Counter,
+    /// From the barrier of the last checkpoint until its state was encoded, in microseconds.
+    pub snapshot_us: Counter,
 }
 
 /// The state of one split of a source.
@@ -96,6 +114,12 @@ pub struct SourceMetrics {
     pub finished: AtomicBool,
     /// Records under way: sent and not yet through the job.
     pub in_flight: Counter,
+    /// Bytes under way, for sources that count bytes.
+    pub in_flight_bytes: Counter,
+    /// When the oldest record under way was sent, in nanoseconds since the Unix epoch; 0: none is.
+    pub oldest_ns: AtomicI64,
+    /// How long records were in the job.
+    pub latency: Latencies,
     /// Bytes read.
     pub bytes: Counter,
     /// Times it stopped reading because too many records were under way.
@@ -112,6 +136,19 @@ impl SourceMetrics {
     }
 }
 
+/// What a worker thread did with its time.
+#[derive(Default, Debug)]
+pub struct WorkerMetrics {
+    /// Steps in which an operator ran, in nanoseconds.
+    pub busy_ns: Counter,
+    /// Parked, or spinning with nothing to do, in nanoseconds.
+    pub idle_ns: Counter,
+    /// Progress messages sent to other workers, if they are counted (`count_progress`).
+    pub progress_sent: Counter,
+    /// Progress messages received, if they are counted.
+    pub progress_received: Counter,
+}
+
 /// The counters of a job's checkpoints.
 #[derive(Default, Debug)]
 pub struct CheckpointMetrics {
@@ -125,6 +162,12 @@ pub struct CheckpointMetrics {
     pub last_duration_us: Counter,
     /// Bytes written for the last complete one.
     pub last_bytes: Counter,
+    /// Of `last_duration_us`, from barrier until every worker's part was durable.
+    pub last_parts_us: Counter,
+    /// From barrier until every sink had committed it.
+    pub last_commit_us: Counter,
+    /// When it was completed, in milliseconds since the Unix epoch; 0: never.
+    pub last_completed_ms: AtomicI64,
 }
 
 /// The registry of a process: every operator instance of the job.
@@ -132,6 +175,7 @@ pub struct CheckpointMetrics {
 pub struct Registry {
     operators: Mutex<Vec<(usize, usize, Arc<OperatorMetrics>)>>,
     sources: Mutex<Vec<(usize, usize, Arc<SourceMetrics>)>>,
+    workers: Mutex<Vec<Arc<WorkerMetrics>>>,
     /// The checkpoints.
     pub checkpoints: CheckpointMetrics,
 }
@@ -145,6 +189,23 @@ impl Registry {
     /// The source counters of operator `node` on `worker`, made at the first call.
     pub fn source(&self, node: usize, worker: usize) -> Arc<SourceMetrics> {
         get_or_make(&self.sources, node, worker)
+    }
+
+    /// The counters of `worker`, made at the first call.
+    pub fn worker(&self, worker: usize) -> Arc<WorkerMetrics> {
+        let mut all = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() <= worker {
+            all.resize_with(worker + 1, Arc::default);
+        }
+        all[worker].clone()
+    }
+
+    /// The counters of all workers, by index.
+    pub fn workers(&self) -> Vec<Arc<WorkerMetrics>> {
+        self.workers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// All operator instances: `(node, worker, counters)`.

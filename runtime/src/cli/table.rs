@@ -263,6 +263,28 @@ pub(super) static SETTINGS: &[Setting] = &[
         "The status line: on a terminal only, always, or never; off also leaves out the summary",
     ),
     setting(
+        "no-measure",
+        OUTPUT,
+        Kind::Switch,
+        (
+            |s, text| {
+                s.job.measure = !parse_switch(text)?;
+                Ok(())
+            },
+            |s| Some((!s.job.measure).to_string()),
+        ),
+        ["true", "false"],
+        "Count records only: busy time and latency are not measured",
+    ),
+    setting(
+        "count-progress",
+        OUTPUT,
+        Kind::Switch,
+        field!(job.count_progress, parse_switch, |v: &bool| v.to_string()),
+        ["true", "false"],
+        "Count the progress messages between workers, which costs a little for each",
+    ),
+    setting(
         "log",
         OUTPUT,
         Kind::Text,

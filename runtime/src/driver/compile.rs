@@ -9,6 +9,7 @@ use super::station::{SidePort, Sides};
 use super::step::WorkerParts;
 use crate::error::Result;
 use crate::graph::{Build, Graph, NodeId, PortRef};
+use crate::metrics::BusyMeter;
 use crate::operator::{Discard, Emit, Output};
 use crate::record::Data;
 use crate::state::StateDescriptor;
@@ -283,15 +284,22 @@ impl<'a, 's> Site<'a, 's> {
     ) {
         let worker = self.worker.clone();
         worker.clock.on_moved(&mut || self.waker());
+        let metrics = worker.registry.operator(self.node, worker.worker);
+        let mut meter = worker.config.measure.then(|| BusyMeter::new(metrics));
         let mut failed = false;
         let builder = self.builder.take().expect("an operator is installed once");
         builder.build(move |progress| {
             if failed || worker.halted.get() {
                 return false;
             }
+            worker.ran.set(true);
+            let began = meter.as_mut().and_then(|m| m.begin(worker.now_ns()));
             if let Err(error) = turn(progress) {
                 failed = true;
                 worker.fail(worker.running.node.get(), error);
+            }
+            if let Some(meter) = &mut meter {
+                meter.end(began);
             }
             false
         });

@@ -4,6 +4,7 @@
 use crate::checkpoint::{Block, BlockKind, PartWriter, Restored};
 use crate::clock::SharedClock;
 use crate::config::{Guarantee, JobConfig};
+use crate::driver::barrier::BlockSizes;
 use crate::driver::control::Report;
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
@@ -91,6 +92,8 @@ pub(crate) struct WorkerContext {
     pub names: Arc<Vec<String>>,
     pub uids: Arc<Vec<String>>,
     pub running: Rc<Running>,
+    /// An operator ran in this step.
+    pub ran: Cell<bool>,
     /// The checkpoint that ends the first period of this run.
     pub first_period: CheckpointId,
     /// The epoch that sources should be at.
@@ -132,6 +135,7 @@ impl WorkerContext {
             names: job.names.clone(),
             uids: job.uids.clone(),
             running: Rc::default(),
+            ran: Cell::new(false),
             epoch: Cell::new(first),
             reads: Cell::new(true),
             completed_epoch: Cell::new(Epoch(0)),
@@ -320,6 +324,8 @@ pub(crate) struct PartSink<'a> {
     pub context: &'a WorkerContext,
     pub node: NodeId,
     pub checkpoint: CheckpointId,
+    /// Takes note of how large the blocks are.
+    pub sizes: Option<&'a mut BlockSizes>,
 }
 
 impl BlockSink for PartSink<'_> {
@@ -331,6 +337,9 @@ impl BlockSink for PartSink<'_> {
         entries: u32,
         payload: Vec<u8>,
     ) {
+        if let Some(sizes) = &mut self.sizes {
+            sizes.add(&state.name, kind, shard, payload.len());
+        }
         if let Some(writer) = self.context.checkpoint.writer() {
             let block = Block {
                 uid: self.context.uids[self.node].clone(),

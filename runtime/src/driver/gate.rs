@@ -43,6 +43,8 @@ pub(crate) struct Gate {
     frontier_epoch: Epoch,
     /// The least watermark of a later period that was seen in this one.
     blocked: Watermark,
+    /// Something of a later period was seen in this one.
+    aligning: bool,
 }
 
 impl Gate {
@@ -52,11 +54,18 @@ impl Gate {
             period,
             frontier_epoch: Epoch(0),
             blocked: WATERMARK_MAX,
+            aligning: false,
         }
     }
 
     pub fn period(&self) -> CheckpointId {
         self.period
+    }
+
+    /// Whether one sender has reached the barrier, and perhaps not all.
+    #[inline]
+    pub fn is_aligning(&self) -> bool {
+        self.aligning
     }
 
     /// Whether a message of this time may be processed now.
@@ -82,6 +91,7 @@ impl Gate {
     pub fn block(&mut self, time: Time) {
         if self.admission != Admission::Immediate && time.epoch.checkpoint() > self.period {
             self.blocked = self.blocked.min(time.watermark);
+            self.aligning = true;
         }
     }
 
@@ -116,6 +126,7 @@ impl Gate {
     pub fn pass_barrier(&mut self, epoch: Epoch) {
         self.period = epoch.checkpoint();
         self.blocked = WATERMARK_MAX;
+        self.aligning = false;
     }
 }
 

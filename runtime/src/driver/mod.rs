@@ -2,6 +2,7 @@
 //! operator builder.
 
 mod alarm;
+mod barrier;
 mod compile;
 mod context;
 mod control;

@@ -77,6 +77,7 @@ impl<O: OperatorCore, I: Inputs<O>> OperatorDriver<O, I> {
         station.context.metrics.stashed.set(stashed);
         again |= station.encode();
         station.flush()?;
+        station.count_keys();
         publish(progress, &self.consumed, &self.produced);
         if again {
             self.alarm.now();

@@ -1,6 +1,7 @@
 //! Binds a [`Sink`] to timely: alignment, prepare at the barrier, commit when the checkpoint is
 //! complete.
 
+use super::barrier::BarrierTimes;
 use super::compile::{OperatorFactory, Site};
 use super::context::{Doing, PartSink, WorkerContext};
 use super::control::Report;
@@ -69,6 +70,8 @@ impl<S: Sink> OperatorFactory for SinkFactory<S> {
             state: BlobState::new(PREPARED_STATE, Vec::new()),
             held: Held::new(),
             pending: Vec::new(),
+            full_since_ns: None,
+            barrier: BarrierTimes::default(),
             phase: Phase::Settling,
             committed: worker.restored_id(),
             committing: None,
@@ -118,6 +121,9 @@ struct SinkDriver<T> {
     held: Held,
     /// Records that the writer could not take yet.
     pending: Vec<Record<T>>,
+    /// Since when the writer takes no more.
+    full_since_ns: Option<i64>,
+    barrier: BarrierTimes,
     phase: Phase,
     state: BlobState<Prepared>,
     committed: CheckpointId,
@@ -152,11 +158,17 @@ impl<T: crate::record::Data> SinkDriver<T> {
     ) -> Result<bool> {
         let turn = Turn::default();
         self.worker.running.node.set(self.node);
+        if let Some(since_ns) = self.full_since_ns.take() {
+            let full_ns = (self.worker.now_ns() - since_ns).max(0);
+            self.metrics.backpressured_ns.add(full_ns as u64);
+        }
         if self.inlet.update(&mut progress.frontiers[0]) {
             self.gate.observe(self.inlet.frontier());
         }
         self.commit()?;
         let more = self.work(progress, &turn)?;
+        let waiting = self.pending.len() + self.inlet.stashed();
+        self.metrics.stashed.set(waiting as u64);
         self.writer.flush()?;
         publish(progress, consumed, produced);
         Ok(more)
@@ -177,15 +189,23 @@ impl<T: crate::record::Data> SinkDriver<T> {
             }
             match self.write_all(turn)? {
                 Writing::Done => {}
-                Writing::Full => return Ok(false), // the writer wakes us
+                Writing::Full => {
+                    self.full_since_ns = Some(self.worker.now_ns());
+                    return Ok(false); // the writer wakes us
+                }
                 Writing::TurnOver => return Ok(true),
             }
             let target = self
                 .gate
                 .target(self.inlet.frontier(), self.inlet.stash_meet());
             self.metrics.watermark.set(target.watermark);
+            let now_ns = self.worker.now_ns();
+            if self.gate.is_aligning() {
+                self.barrier.seen(now_ns);
+            }
             if target.epoch.checkpoint() > self.gate.period() {
                 let checkpoint = self.gate.period();
+                self.barrier.passed(now_ns, &self.metrics);
                 self.writer.prepare(checkpoint)?;
                 self.phase = Phase::Preparing(checkpoint);
                 self.gate.pass_barrier(target.epoch);
@@ -234,12 +254,14 @@ impl<T: crate::record::Data> SinkDriver<T> {
             return Ok(false);
         };
         self.phase = Phase::Writing;
+        self.barrier.encoded(self.worker.now_ns(), &self.metrics);
         self.state.value.push((checkpoint, bytes));
         if self.worker.checkpoint.is_durable() {
             let mut sink = PartSink {
                 context: &self.worker,
                 node: self.node,
                 checkpoint,
+                sizes: None,
             };
             self.state.freeze(checkpoint, true);
             self.state

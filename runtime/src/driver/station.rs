@@ -1,6 +1,7 @@
 //! What every operator with state or time goes through, whatever its inputs: firing, barriers,
 //! snapshots in slices, and the one capability it holds.
 
+use super::barrier::{BarrierTimes, BlockSizes};
 use super::context::{Doing, PartSink, WorkerContext};
 use super::control::Report;
 use super::faults::{Fault, Faults};
@@ -13,7 +14,7 @@ use crate::graph::NodeId;
 use crate::operator::{OperatorContext, OperatorCore, Output, UserResult, Work};
 use crate::record::{Data, Record};
 use crate::state::{BlobState, SliceBudget, Snapshot, StateDescriptor};
-use crate::time::{CheckpointId, Epoch, Time, WATERMARK_MAX, WATERMARK_MIN, Watermark};
+use crate::time::{CheckpointId, Epoch, EventTime, Time, WATERMARK_MAX, WATERMARK_MIN, Watermark};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -136,6 +137,10 @@ pub(crate) struct Station<O: OperatorCore> {
     mark: BlobState<Watermark>,
     /// The watermark rose, and what came due is not all fired.
     firing: bool,
+    barrier: BarrierTimes,
+    sizes: BlockSizes,
+    /// When the keys were last counted.
+    counted_ms: EventTime,
 }
 
 impl<O: OperatorCore> Station<O> {
@@ -172,6 +177,9 @@ impl<O: OperatorCore> Station<O> {
             batch_wanted: Epoch(0),
             mark,
             firing: false,
+            barrier: BarrierTimes::default(),
+            sizes: BlockSizes::default(),
+            counted_ms: 0,
         })
     }
 
@@ -199,6 +207,10 @@ impl<O: OperatorCore> Station<O> {
             self.firing = false;
             self.context.metrics.watermark.set(self.context.watermark);
         }
+        let now_ns = self.worker.now_ns();
+        if self.gate.is_aligning() {
+            self.barrier.seen(now_ns);
+        }
         let batched = self.worker.config.mode.is_micro_batch();
         if !batched || target.epoch > self.held.time().epoch {
             if self.fire_processing_time(turn)? == Work::More {
@@ -211,6 +223,7 @@ impl<O: OperatorCore> Station<O> {
             if !matches!(self.encoding, Encoding::Idle) {
                 return Ok(Advance::Unfinished);
             }
+            self.barrier.passed(now_ns, &self.context.metrics);
             self.freeze();
             // Before anything of the next period is processed: its results belong behind the barrier.
             self.downgrade(target, outputs)?;
@@ -347,6 +360,7 @@ impl<O: OperatorCore> Station<O> {
             context: &self.worker,
             node: self.node,
             checkpoint,
+            sizes: Some(&mut self.sizes),
         };
         let mut done = self.mark.encode_slice(&budget, &mut sink);
         let mut needs_since = checkpoint;
@@ -358,7 +372,10 @@ impl<O: OperatorCore> Station<O> {
         });
         if done {
             self.encoding = Encoding::Idle;
-            self.context.metrics.state_keys.set(keys as u64);
+            let metrics = &self.context.metrics;
+            metrics.state_keys.set(keys as u64);
+            metrics.state_bytes.set(self.sizes.total());
+            self.barrier.encoded(self.worker.now_ns(), metrics);
             self.worker.part_done(checkpoint, needs_since);
         }
         !done
@@ -372,6 +389,18 @@ impl<O: OperatorCore> Station<O> {
         self.out.flush()?;
         self.context.metrics.records_out.set(self.out.emitted());
         Ok(())
+    }
+
+    /// Counts the keys, once a second at most: checkpoints do it too, but not every job has them.
+    pub fn count_keys(&mut self) {
+        let now_ms = self.context.now_ms;
+        if now_ms - self.counted_ms < 1_000 && self.context.watermark < WATERMARK_MAX {
+            return;
+        }
+        self.counted_ms = now_ms;
+        let mut keys = 0;
+        self.operator.states(&mut |state| keys += state.keys());
+        self.context.metrics.state_keys.set(keys as u64);
     }
 
     /// The milliseconds until processing time wants something.

@@ -5,6 +5,7 @@ use crate::graph::NodeId;
 use crate::source::Waker;
 use crate::state::StateDescriptor;
 use crate::time::CheckpointId;
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,8 @@ use std::thread::Thread;
 use std::time::Duration;
 
 /// How a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// All sources ended and everything was worked off.
     Finished,
@@ -129,6 +131,11 @@ impl JobControl {
     #[inline]
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// What ended the job, in words.
+    pub fn failure_text(&self) -> Option<String> {
+        self.shared().failure.as_ref().map(ToString::to_string)
     }
 
     pub fn take_failure(&self) -> Option<Error> {

@@ -5,8 +5,8 @@
 //! what a user's own functions log has them too. Spans are of level error: they are there whatever the filter.
 //! Nothing here is logged per record.
 
-use super::handle::JobReport;
 use super::prepare::Prepared;
+use super::report::JobReport;
 use super::watermarks::WatermarkHold;
 use crate::checkpoint::Restored;
 use crate::error::{Error, Result};

@@ -1,8 +1,9 @@
 //! The handle of a running job.
 
-use super::control::{JobControl, Outcome, Request};
+use super::control::{JobControl, Request};
 use super::events;
 use super::prepare::Prepared;
+use super::report::{JobReport, report_of};
 use super::watermarks::{WatermarkHold, watermark_holds};
 use crate::clock::Stopwatch;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,79 +21,6 @@ pub struct JobHandle {
     workers: Option<WorkerGuards<()>>,
     watchers: Vec<JoinHandle<()>>,
     started: Stopwatch,
-}
-
-/// What one operator did, over all workers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OperatorReport {
-    /// The operator's name.
-    pub name: String,
-    /// Its stable name.
-    pub uid: String,
-    /// What it is.
-    pub kind: NodeKind,
-    /// Records taken.
-    pub records_in: u64,
-    /// Records put out.
-    pub records_out: u64,
-    /// Records too late to be placed.
-    pub late: u64,
-    /// Records that were rejected as meant: by a filter.
-    pub filtered: u64,
-    /// Records passed over on purpose: malformed, under a skip policy.
-    pub skipped: u64,
-    /// Records that went to the dead-letter stream instead of on.
-    pub dead: u64,
-    /// Keys in its state, as of the last checkpoint.
-    pub state_keys: u64,
-    /// The least watermark of its instances.
-    pub watermark: Watermark,
-}
-
-/// What a job did so far, or in all.
-#[derive(Clone, Debug)]
-pub struct JobReport {
-    /// How it ended; none while it runs.
-    pub outcome: Option<Outcome>,
-    /// The time since it started.
-    pub elapsed: Duration,
-    /// The checkpoint it was restored from.
-    pub restored: Option<CheckpointId>,
-    /// Its operators, in graph order.
-    pub operators: Vec<OperatorReport>,
-    /// Records that sources sent and that are not through the job.
-    pub in_flight: u64,
-    /// The newest complete checkpoint; 0: none.
-    pub last_checkpoint: CheckpointId,
-    /// How many checkpoints were completed.
-    pub checkpoints: u64,
-    /// How many failed.
-    pub failed_checkpoints: u64,
-    /// How long the last one took, from barrier to manifest.
-    pub last_checkpoint_duration: Duration,
-    /// How many bytes were written for it.
-    pub last_checkpoint_bytes: u64,
-}
-
-impl JobReport {
-    /// The report of the operator with this name or uid.
-    pub fn operator(&self, name: &str) -> Option<&OperatorReport> {
-        self.operators
-            .iter()
-            .find(|o| o.uid == name || o.name == name)
-    }
-
-    /// Records that all sources put out.
-    pub fn records_read(&self) -> u64 {
-        let sources = self.operators.iter().filter(|o| o.kind == NodeKind::Source);
-        sources.map(|o| o.records_in).sum()
-    }
-
-    /// Records that all sinks took.
-    pub fn records_written(&self) -> u64 {
-        let sinks = self.operators.iter().filter(|o| o.kind == NodeKind::Sink);
-        sinks.map(|o| o.records_in).sum()
-    }
 }
 
 impl JobHandle {
@@ -187,7 +115,7 @@ impl JobHandle {
 
     /// What the job did so far.
     pub fn report(&self) -> JobReport {
-        report(&self.job, &self.control, self.started.elapsed())
+        report_of(&self.job, &self.control, self.started.elapsed())
     }
 
     /// Who holds whose watermark: for every operator and worker its watermark, and the source split or
@@ -277,52 +205,5 @@ impl Drop for JobHandle {
             // The job's failure was the caller's to ask for.
             let _ = self.join();
         }
-    }
-}
-
-pub(super) fn report(job: &Prepared, control: &JobControl, elapsed: Duration) -> JobReport {
-    let all = job.registry.operators();
-    let nodes = job.graph.nodes();
-    let mut operators: Vec<OperatorReport> = nodes
-        .iter()
-        .zip(job.uids.iter())
-        .map(|(node, uid)| OperatorReport {
-            name: node.name.clone(),
-            uid: uid.clone(),
-            kind: node.kind,
-            records_in: 0,
-            records_out: 0,
-            late: 0,
-            filtered: 0,
-            skipped: 0,
-            dead: 0,
-            state_keys: 0,
-            watermark: crate::time::WATERMARK_MAX,
-        })
-        .collect();
-    for (node, _, metrics) in &all {
-        let operator = &mut operators[*node];
-        operator.records_in += metrics.records_in.get();
-        operator.records_out += metrics.records_out.get();
-        operator.late += metrics.late.get();
-        operator.filtered += metrics.filtered.get();
-        operator.skipped += metrics.skipped.get();
-        operator.dead += metrics.dead.get();
-        operator.state_keys += metrics.state_keys.get();
-        operator.watermark = operator.watermark.min(metrics.watermark.get());
-    }
-    let checkpoints = &job.registry.checkpoints;
-    let sources = job.registry.sources();
-    JobReport {
-        outcome: control.outcome().map(|(outcome, _)| outcome),
-        elapsed,
-        restored: job.restored.as_ref().map(|r| r.checkpoint()),
-        operators,
-        in_flight: sources.iter().map(|(_, _, s)| s.in_flight.get()).sum(),
-        last_checkpoint: checkpoints.last_complete.get(),
-        checkpoints: checkpoints.completed.get(),
-        failed_checkpoints: checkpoints.failed.get(),
-        last_checkpoint_duration: Duration::from_micros(checkpoints.last_duration_us.get()),
-        last_checkpoint_bytes: checkpoints.last_bytes.get(),
     }
 }

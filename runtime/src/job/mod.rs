@@ -7,15 +7,20 @@ pub(crate) mod events;
 mod handle;
 mod monitor;
 mod prepare;
+mod report;
 mod stall;
 mod watermarks;
 mod worker;
 
 pub use builder::{Builder, Edge};
 pub use control::Outcome;
-pub use handle::{JobHandle, JobReport, OperatorReport};
+pub use handle::JobHandle;
 pub use prepare::Options;
 pub(crate) use prepare::Prepared;
+pub use report::{
+    InstanceReport, JobReport, LatencyReport, OperatorReport, SourceReport, SplitReport,
+    WorkerReport, lag_ms,
+};
 pub use stall::StallWatch;
 pub use watermarks::{Holder, WatermarkHold, slowest_hold};
 

@@ -2,8 +2,8 @@
 
 use super::control::JobControl;
 use super::events;
-use super::handle::report;
 use super::prepare::Prepared;
+use super::report::report_of;
 use super::stall::StallWatch;
 use super::watermarks::{slowest_hold, watermark_holds};
 use crate::clock::Stopwatch;
@@ -61,7 +61,9 @@ enum Word {
 
 impl Stalls {
     fn look(&mut self, job: &Prepared, control: &JobControl, started: Stopwatch) {
-        let still = self.watch.observe(&report(job, control, started.elapsed()));
+        let still = self
+            .watch
+            .observe(&report_of(job, control, started.elapsed()));
         match self.word(still) {
             Some(Word::StandsStill(still)) => {
                 let holds =

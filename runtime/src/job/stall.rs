@@ -1,6 +1,6 @@
 //! Notices a watermark that stands still although there is input.
 
-use super::handle::JobReport;
+use super::report::JobReport;
 use crate::graph::NodeKind;
 use crate::time::{WATERMARK_MAX, WATERMARK_MIN, Watermark};
 use std::time::Duration;

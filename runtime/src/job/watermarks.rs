@@ -1,14 +1,17 @@
 //! "Who holds my watermark?": for every operator instance, what keeps its watermark from rising.
 
+use super::report::lag_ms;
 use crate::graph::{Graph, NodeId, NodeKind};
 use crate::metrics::Registry;
 use crate::time::{EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
+use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::Ordering;
 
 /// What holds a watermark.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Holder {
     /// Nothing: the input has ended.
     Nothing,
@@ -60,7 +63,7 @@ impl fmt::Display for Holder {
 }
 
 /// The watermark of one operator instance and what holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WatermarkHold {
     /// The operator's name.
     pub operator: String,
@@ -104,13 +107,12 @@ pub(super) fn watermark_holds(
         if kind == NodeKind::Step {
             continue;
         }
-        let has_one = *watermark != WATERMARK_MIN && *watermark != WATERMARK_MAX;
         holds.push(WatermarkHold {
             operator: graph.nodes()[*node].name.clone(),
             uid: uids[*node].clone(),
             worker: *worker,
             watermark: *watermark,
-            lag_ms: has_one.then(|| now_ms - watermark),
+            lag_ms: lag_ms(*watermark, now_ms),
             holder: holder_of(graph, registry, &marks, *node, *watermark),
         });
     }

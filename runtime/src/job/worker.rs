@@ -9,15 +9,21 @@ use super::prepare::Prepared;
 use crate::clock::Stopwatch;
 use crate::driver::{WorkerContext, compile};
 use crate::error::{Error, ErrorKind, Result, panic_text};
+use crate::metrics::WorkerMetrics;
+use crate::time::Time;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use timely::communication::{Allocator, initialize_from};
+use timely::logging::TimelyProgressEventBuilder;
 use timely::worker::{ProgressMode, Worker};
 
 /// A parked worker looks up this often even if nobody wakes it.
 const LONGEST_PARK: Duration = Duration::from_millis(500);
+
+/// How long timely may collect its log events.
+const LOG_FLUSH_NS: i64 = 100_000_000;
 
 pub(super) fn launch(job: Prepared) -> Result<JobHandle> {
     let started = Stopwatch::start();
@@ -61,6 +67,9 @@ fn run(allocator: Allocator, job: &Prepared, control: &Arc<JobControl>) {
         };
         let config = timely::WorkerConfig::default().progress_mode(mode);
         let mut worker = Worker::new(config, allocator, Some(now()));
+        if job.config.count_progress {
+            count_progress(&worker, &shared.registry.worker(index));
+        }
         let graph = job.graph.clone();
         worker.dataflow_core("millstream", None, Box::new(()), |_, scope| {
             compile(scope, &graph, shared.clone())
@@ -98,9 +107,47 @@ fn report_panic(
     }
 }
 
+/// Counts progress messages by timely's own log of them.
+fn count_progress(worker: &Worker, metrics: &Arc<WorkerMetrics>) {
+    let Some(mut logs) = worker.log_register() else {
+        return;
+    };
+    let name = format!("timely/progress/{}", std::any::type_name::<Time>());
+    let metrics = metrics.clone();
+    logs.insert::<TimelyProgressEventBuilder<Time>, _>(&name, move |_, events| {
+        for (_, event) in events.iter().flat_map(|events| events.iter()) {
+            match event.is_send {
+                true => metrics.progress_sent.add(1),
+                false => metrics.progress_received.add(1),
+            }
+        }
+    });
+}
+
 fn step(worker: &mut Worker, context: &Rc<WorkerContext>, spin: bool) {
+    let metrics = context.registry.worker(context.worker);
+    let measure = context.config.measure;
+    let mut before_ns = context.now_ns();
+    let mut flushed_ns = before_ns;
     while !context.halted.get() && !context.control.has_failed() {
         context.begin_step();
+        if measure {
+            // What the last step took. A call either steps or parks, never both.
+            let (now_ns, ran) = (context.now_ns(), context.ran.replace(false));
+            let spent = if ran {
+                &metrics.busy_ns
+            } else {
+                &metrics.idle_ns
+            };
+            spent.add((now_ns - before_ns).max(0) as u64);
+            before_ns = now_ns;
+        }
+        if context.config.count_progress && context.now_ns() - flushed_ns > LOG_FLUSH_NS {
+            flushed_ns = context.now_ns();
+            if let Some(mut logs) = worker.log_register() {
+                logs.flush();
+            }
+        }
         if spin {
             worker.step();
         } else {

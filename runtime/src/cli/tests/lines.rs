@@ -13,36 +13,28 @@ const AT: Watermark = 1_714_564_803_000;
 
 fn operator(name: &str, kind: NodeKind, records: u64, watermark: Watermark) -> OperatorReport {
     OperatorReport {
-        name: name.into(),
-        uid: name.into(),
-        kind,
         records_in: records,
         records_out: records / 2,
         late: records / 1000,
-        filtered: 0,
         skipped: 3,
-        dead: 0,
         state_keys: 1_200_000,
         watermark,
+        ..OperatorReport::new(name, name, kind)
     }
 }
 
 fn report(seconds: u64, read: u64, watermark: Watermark) -> JobReport {
     JobReport {
-        outcome: None,
         elapsed: Duration::from_secs(seconds),
-        restored: None,
         operators: vec![
             operator("clicks", NodeKind::Source, read, watermark),
             operator("count", NodeKind::Operator, read, watermark),
             operator("out", NodeKind::Sink, read / 2, watermark),
         ],
         in_flight: 3_100,
-        last_checkpoint: 0,
-        checkpoints: 0,
-        failed_checkpoints: 0,
         last_checkpoint_duration: Duration::from_millis(3),
         last_checkpoint_bytes: 1_234_567,
+        ..JobReport::default()
     }
 }
 

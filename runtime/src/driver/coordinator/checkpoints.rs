@@ -8,6 +8,7 @@ use crate::driver::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::control::Outcome;
 use crate::time::{CheckpointId, Epoch};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Coordinator {
@@ -79,6 +80,8 @@ impl Coordinator {
             return Ok(());
         }
         if self.worker.checkpoint.is_durable() {
+            let parts_us = pending.started.elapsed().as_micros() as u64;
+            self.worker.registry.checkpoints.last_parts_us.set(parts_us);
             let manifest = self.manifest()?;
             if let Some(writer) = self.worker.checkpoint.writer() {
                 writer.publish(manifest.clone());
@@ -160,6 +163,8 @@ impl Coordinator {
             metrics.completed.add(1);
             metrics.last_duration_us.set(duration.as_micros() as u64);
             metrics.last_bytes.set(bytes);
+            let now_ms = self.worker.clock.now_ms();
+            metrics.last_completed_ms.store(now_ms, Ordering::Relaxed);
             tracing::debug!(
                 checkpoint = pending.checkpoint,
                 bytes,
@@ -229,6 +234,12 @@ impl Coordinator {
             return;
         }
         let purpose = pending.purpose;
+        let commit_us = pending.started.elapsed().as_micros() as u64;
+        self.worker
+            .registry
+            .checkpoints
+            .last_commit_us
+            .set(commit_us);
         self.worker.control.note_committed(checkpoint);
         self.pending = None;
         self.phase = Phase::Idle;

@@ -108,6 +108,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
             resumed: false,
             woken,
             in_flight: InFlight::new(&worker.config),
+            throttled_since_ns: None,
             batch: BatchState::Closed,
             state,
             out,
@@ -140,6 +141,8 @@ struct SourceDriver<S: Source> {
     /// A reader has called its waker.
     woken: Arc<AtomicBool>,
     in_flight: InFlight,
+    /// Since when too much is under way.
+    throttled_since_ns: Option<i64>,
     batch: BatchState,
     state: BlobState<Vec<SplitState>>,
     out: Output<S::Item>,
@@ -162,8 +165,7 @@ impl<S: Source> SourceDriver<S> {
         if self.woken.swap(false, Ordering::AcqRel) {
             self.splits.wake();
         }
-        self.in_flight.complete(self.worker.completed_epoch.get());
-        self.shared.in_flight.set(self.in_flight.records());
+        self.settle_completed();
         let reading = if self.worker.config.mode.is_micro_batch() {
             self.turn_batched(progress, &turn)?
         } else {
@@ -180,9 +182,33 @@ impl<S: Source> SourceDriver<S> {
                 }
             }
             // The completed epoch wakes all sources.
-            Reading::Throttled => {}
+            Reading::Throttled => self.throttled_since_ns = Some(self.worker.now_ns()),
         }
+        self.show_in_flight();
         Ok(())
+    }
+
+    /// Takes what has left the graph off the account.
+    fn settle_completed(&mut self) {
+        let now_ns = self.worker.now_ns();
+        if let Some(since_ns) = self.throttled_since_ns.take() {
+            let waited_ns = (now_ns - since_ns).max(0);
+            self.metrics.backpressured_ns.add(waited_ns as u64);
+        }
+        let measure = self.worker.config.measure;
+        let completed = self.worker.completed_epoch.get();
+        self.in_flight.complete(completed, |sent_ns, records| {
+            if measure {
+                self.shared.latency.record(now_ns - sent_ns, records);
+            }
+        });
+    }
+
+    fn show_in_flight(&self) {
+        self.shared.in_flight.set(self.in_flight.records());
+        self.shared.in_flight_bytes.set(self.in_flight.bytes());
+        let oldest_ns = self.in_flight.oldest_ns().unwrap_or(0);
+        self.shared.oldest_ns.store(oldest_ns, Ordering::Relaxed);
     }
 
     fn turn_continuous(
@@ -235,6 +261,7 @@ impl<S: Source> SourceDriver<S> {
                 context: &self.worker,
                 node: self.node,
                 checkpoint,
+                sizes: None,
             };
             self.state.freeze(checkpoint, true);
             self.state

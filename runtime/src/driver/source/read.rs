@@ -150,7 +150,8 @@ impl<S: Source> SourceDriver<S> {
         self.metrics.records_in.add(count as u64 + batch.skipped);
         self.shared.bytes.add(batch.bytes);
         let epoch = self.held.time().epoch;
-        self.in_flight.add(epoch, count as u64, batch.bytes);
+        let now_ns = self.worker.now_ns();
+        self.in_flight.add(epoch, count as u64, batch.bytes, now_ns);
         self.worker.control.note_activity();
         self.out.push_batch(&mut batch.records);
         Ok(count)
