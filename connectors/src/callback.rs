@@ -7,6 +7,7 @@
 use millstream_runtime::Result;
 use millstream_runtime::record::{Data, Record};
 use millstream_runtime::sink::{Sink, SinkWriter, WriterContext, Written};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Calls a function for each record, on the worker that holds it.
@@ -21,8 +22,8 @@ use std::sync::Arc;
 /// ```
 pub struct ForEach<T>(Callback<T>);
 
-/// Takes all records of a batch: one call by pointer a batch, not one a record.
-type Callback<T> = Arc<dyn Fn(&mut Vec<Record<T>>) + Send + Sync>;
+/// Takes all records of a batch and says at which it is: one call by pointer a batch, not one a record.
+type Callback<T> = Arc<dyn Fn(&mut Vec<Record<T>>, &Cell<usize>) + Send + Sync>;
 
 impl<T> ForEach<T> {
     /// Calls `function` with each value.
@@ -32,9 +33,13 @@ impl<T> ForEach<T> {
 
     /// Calls `function` with each value and its event time.
     pub fn records(function: impl Fn(Record<T>) + Send + Sync + 'static) -> Self {
-        ForEach(Arc::new(move |records: &mut Vec<Record<T>>| {
-            records.drain(..).for_each(&function);
-        }))
+        let each = move |records: &mut Vec<Record<T>>, at: &Cell<usize>| {
+            for (index, record) in records.drain(..).enumerate() {
+                at.set(index);
+                function(record);
+            }
+        };
+        ForEach(Arc::new(each))
     }
 }
 
@@ -46,16 +51,27 @@ impl<T: Data> Sink for ForEach<T> {
     }
 
     fn writer(&self, _: WriterContext) -> Result<Box<dyn SinkWriter<T>>> {
-        Ok(Box::new(Writer(self.0.clone())))
+        Ok(Box::new(Writer {
+            callback: self.0.clone(),
+            at: Cell::new(0),
+        }))
     }
 }
 
-struct Writer<T>(Callback<T>);
+struct Writer<T> {
+    callback: Callback<T>,
+    /// The record that the function was last called with.
+    at: Cell<usize>,
+}
 
 impl<T> SinkWriter<T> for Writer<T> {
     fn write(&mut self, records: &mut Vec<Record<T>>) -> Result<Written> {
-        (self.0)(records);
+        (self.callback)(records, &self.at);
         Ok(Written::All)
+    }
+
+    fn failed_at(&self) -> Option<usize> {
+        Some(self.at.get())
     }
 }
 

@@ -230,6 +230,30 @@ impl<T: Data> Stream<T> {
         self.builder.sink(name, self.edge(), sink);
     }
 
+    /// Writes the stream to a sink and says what becomes of records that it cannot write: in which its
+    /// function panics, say, or that have no form in the file's format. That the sink itself cannot
+    /// go on (a full disk) ends the job, whatever the policy.
+    pub fn sink_on_error<S: Sink<Item = T>>(
+        &self,
+        name: impl Into<String>,
+        sink: S,
+        policy: ErrorPolicy,
+    ) {
+        let port = self.builder.sink(name, self.edge(), sink);
+        self.builder.set_error_policy(port, policy);
+    }
+
+    /// Writes the stream to a sink; what that cannot write comes back as dead letters. See
+    /// [`sink_on_error`](Self::sink_on_error).
+    pub fn sink_with_dead_letters<S: Sink<Item = T>>(
+        &self,
+        name: impl Into<String>,
+        sink: S,
+    ) -> Stream<DeadLetter> {
+        let port = self.builder.sink(name, self.edge(), sink);
+        self.with(self.builder.dead_letters(port))
+    }
+
     /// Writes the stream to a sink whose operator has this stable name.
     pub fn sink_with_uid<S: Sink<Item = T>>(
         &self,

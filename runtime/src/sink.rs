@@ -84,8 +84,18 @@ pub trait SinkWriter<T> {
     /// Takes records, in order. What it takes it removes from the front of the vector.
     ///
     /// # Errors
-    /// Ends the job, with the operator's name put in front. The same holds for the other methods.
+    /// [`ErrorKind::Record`](crate::ErrorKind::Record) (or
+    /// [`UserFunction`](crate::ErrorKind::UserFunction)) when one record cannot be written; the sink's error policy says what becomes of
+    /// it. Under another policy than fail records are offered one by one, and the writer must be able
+    /// to go on after such an error, or a panic, as if the record had not been offered. Any other error
+    /// ends the job, with the operator's name put in front. The same holds for the other methods.
     fn write(&mut self, records: &mut Vec<Record<T>>) -> Result<Written>;
+
+    /// After [`write`](Self::write) failed or panicked: the index, in the vector as it was offered, of
+    /// the record at which it did. `None`: the writer does not know, or it was no record's fault.
+    fn failed_at(&self) -> Option<usize> {
+        None
+    }
 
     /// Nothing more is there to write for the moment: buffered output may be shown.
     fn flush(&mut self) -> Result<()> {

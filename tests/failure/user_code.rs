@@ -219,8 +219,11 @@ impl SinkWriter<i64> for BadSink {
 
 #[test]
 fn sinks() {
-    each("out", "panic in the batch of records ", |_, numbers| {
+    each("out", "panic at record 700: boom", |_, numbers| {
         numbers.sink("out", ForEach::new(panics));
     });
-    each("out", "boom", |_, numbers| numbers.sink("out", BadSink));
+    // A writer that does not know at which record it failed.
+    each("out", "in the batch of records ", |_, numbers| {
+        numbers.sink("out", BadSink)
+    });
 }

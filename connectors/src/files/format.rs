@@ -37,7 +37,8 @@ pub trait Format<T>: Clone + Send + Sync + 'static {
     /// Adds a record.
     ///
     /// # Errors
-    /// When the value cannot be written in this format: ends the job.
+    /// [`ErrorKind::Record`] when the value cannot be written in this format. What was added of it is
+    /// taken back.
     fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<()>;
 
     /// What file names end with: `csv`.
@@ -46,7 +47,7 @@ pub trait Format<T>: Clone + Send + Sync + 'static {
 
 fn failed(format: &str, error: impl Into<millstream_runtime::BoxError>) -> Error {
     Error::new(
-        ErrorKind::Sink,
+        ErrorKind::Record,
         format!("a record cannot be written as {format}"),
     )
     .with_source(error)
@@ -87,6 +88,10 @@ impl<T: Serialize> Format<T> for JsonLines {
 pub struct Csv {
     header: bool,
     delimiter: u8,
+    /// A record of this file was written, and with the first one the header.
+    begun: bool,
+    /// The last record was not written to its end.
+    broken: bool,
     writer: csv::Writer<Out>,
     out: Out,
 }
@@ -117,13 +122,25 @@ impl Csv {
         Csv {
             header,
             delimiter,
-            writer: csv::WriterBuilder::new()
-                .has_headers(header)
-                .delimiter(delimiter)
-                .from_writer(out.clone()),
+            begun: false,
+            broken: false,
+            writer: csv_writer(header, delimiter, &out),
             out,
         }
     }
+
+    /// Forgets what was half written of a record.
+    fn reset(&mut self) {
+        self.out = Out::default();
+        self.writer = csv_writer(self.header && !self.begun, self.delimiter, &self.out);
+    }
+}
+
+fn csv_writer(header: bool, delimiter: u8, out: &Out) -> csv::Writer<Out> {
+    csv::WriterBuilder::new()
+        .has_headers(header)
+        .delimiter(delimiter)
+        .from_writer(out.clone())
 }
 
 impl Default for Csv {
@@ -145,10 +162,16 @@ impl<T: Serialize> Format<T> for Csv {
     }
 
     fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<()> {
+        // So it is after a panic, too: what was half written is in the writer still.
+        if std::mem::replace(&mut self.broken, true) {
+            self.reset();
+        }
         self.writer
             .serialize(value)
             .map_err(|error| failed("CSV", error))?;
         self.writer.flush().map_err(|error| failed("CSV", error))?;
+        self.broken = false;
+        self.begun = true;
         let mut written = self.out.0.lock().unwrap_or_else(PoisonError::into_inner);
         match out.is_empty() {
             true => mem::swap(out, &mut written),

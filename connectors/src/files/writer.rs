@@ -25,6 +25,10 @@ pub(super) struct Writer<F> {
     context: WriterContext,
     disk: Disk,
     buffer: Vec<u8>,
+    /// Bytes of the buffer that are whole records.
+    whole: usize,
+    /// Records taken in the last call.
+    taken: usize,
     /// Bytes of the file that were handed on.
     handed_on: u64,
     /// Since a buffer was handed on.
@@ -48,6 +52,8 @@ impl<F> Writer<F> {
             fresh,
             context,
             buffer: Vec::new(),
+            whole: 0,
+            taken: 0,
             handed_on: 0,
             quiet: Stopwatch::start(),
             committing: 0,
@@ -59,14 +65,21 @@ impl<F> Writer<F> {
     }
 
     fn hand_on(&mut self) -> Result<()> {
+        self.drop_half();
         if !self.buffer.is_empty() {
             let empty = Vec::with_capacity(self.buffer.capacity().min(2 * BUFFER_BYTES));
             let full = mem::replace(&mut self.buffer, empty);
             self.handed_on += full.len() as u64;
+            self.whole = 0;
             self.quiet = Stopwatch::start();
             self.disk.send(Command::Data(full))?;
         }
         Ok(())
+    }
+
+    /// What was encoded of a record that failed is no part of the file.
+    fn drop_half(&mut self) {
+        self.buffer.truncate(self.whole);
     }
 
     /// Makes room for one more record. Says no when the disk cannot keep up.
@@ -90,7 +103,8 @@ impl<F> Writer<F> {
 
 impl<T, F: Format<T>> SinkWriter<T> for Writer<F> {
     fn write(&mut self, records: &mut Vec<Record<T>>) -> Result<Written> {
-        let mut taken = 0;
+        self.drop_half();
+        self.taken = 0;
         for record in records.iter() {
             if !self.make_room()? {
                 break;
@@ -99,13 +113,18 @@ impl<T, F: Format<T>> SinkWriter<T> for Writer<F> {
                 self.format.begin(&mut self.buffer);
             }
             self.format.encode(&record.value, &mut self.buffer)?;
-            taken += 1;
+            self.whole = self.buffer.len();
+            self.taken += 1;
         }
-        records.drain(..taken);
+        records.drain(..self.taken);
         Ok(match records.is_empty() {
             true => Written::All,
             false => Written::Full,
         })
+    }
+
+    fn failed_at(&self) -> Option<usize> {
+        Some(self.taken)
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -80,6 +80,11 @@ impl Faults {
         self.policy != ErrorPolicy::Fail
     }
 
+    /// Whether anything goes to the dead letters.
+    pub(crate) fn have_letters(&self) -> bool {
+        self.letters.is_some()
+    }
+
     /// The output of the dead letters, as a driver keeps it.
     pub(crate) fn port(&self) -> Option<Rc<RefCell<dyn SidePort>>> {
         let letters = self.letters.clone()?;

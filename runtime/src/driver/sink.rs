@@ -5,19 +5,21 @@ use super::barrier::BarrierTimes;
 use super::compile::{OperatorFactory, Site};
 use super::context::{Doing, PartSink, WorkerContext};
 use super::control::Report;
-use super::gate::Gate;
+use super::faults::{Fault, Faults};
+use super::gate::{Gate, Target};
 use super::inlet::Inlet;
 use super::port::{Changes, Route};
 use super::station::{Held, admission, publish, restore_state};
 use super::step::{MakeRoute, route_context};
 use super::turn::Turn;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::NodeId;
 use crate::metrics::OperatorMetrics;
 use crate::record::Record;
 use crate::sink::{Ready, Sink, SinkWriter, WriterContext, Written};
 use crate::state::{BlobState, SliceBudget, Snapshot, StateDescriptor};
 use crate::time::{CheckpointId, Time, WATERMARK_MAX};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use timely::progress::operate::SharedProgress;
@@ -48,6 +50,7 @@ impl<S: Sink> OperatorFactory for SinkFactory<S> {
         let route: Route<S::Item> = (self.route)(&route_context(&site.worker));
         let inlet = site.input::<S::Item>(0, route);
         let _ends = site.emitter::<()>(0, &[]);
+        let faults = site.faults(&[]);
         site.end_of_job();
         let worker = site.worker.clone();
         let writer = self.sink.writer(WriterContext {
@@ -77,6 +80,7 @@ impl<S: Sink> OperatorFactory for SinkFactory<S> {
             committing: None,
             inlet,
             writer,
+            faults,
             worker,
         };
         driver.settle()?;
@@ -104,6 +108,11 @@ enum Phase {
     Preparing(CheckpointId),
 }
 
+/// Whether an error says that one record cannot be written, rather than that the sink cannot go on.
+fn is_of_a_record(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Record | ErrorKind::UserFunction)
+}
+
 /// How a turn of writing ended.
 enum Writing {
     Done,
@@ -118,6 +127,7 @@ struct SinkDriver<T> {
     inlet: Inlet<T>,
     gate: Gate,
     writer: Box<dyn SinkWriter<T>>,
+    faults: Faults,
     held: Held,
     /// Records that the writer could not take yet.
     pending: Vec<Record<T>>,
@@ -170,6 +180,7 @@ impl<T: crate::record::Data> SinkDriver<T> {
         let waiting = self.pending.len() + self.inlet.stashed();
         self.metrics.stashed.set(waiting as u64);
         self.writer.flush()?;
+        self.faults.flush()?;
         publish(progress, consumed, produced);
         Ok(more)
     }
@@ -208,16 +219,32 @@ impl<T: crate::record::Data> SinkDriver<T> {
                 self.barrier.passed(now_ns, &self.metrics);
                 self.writer.prepare(checkpoint)?;
                 self.phase = Phase::Preparing(checkpoint);
+                // Before anything of the next period is written: its dead letters belong behind the barrier.
+                self.downgrade(target, progress)?;
                 self.gate.pass_barrier(target.epoch);
                 self.gate.observe(self.inlet.frontier());
                 self.inlet.note_stash(&mut self.gate);
                 continue;
             }
-            // Nothing is sent from here: only the epoch matters, to flow control.
-            let to = Time::new(target.epoch.max(self.held.time().epoch), WATERMARK_MAX);
-            self.held.downgrade(to, &mut progress.internals);
+            self.downgrade(target, progress)?;
             return Ok(false);
         }
+    }
+
+    fn downgrade(&mut self, target: Target, progress: &mut SharedProgress<Time>) -> Result<()> {
+        let held = self.held.time();
+        let watermark = match self.faults.have_letters() {
+            true => target.watermark.max(held.watermark),
+            // Nothing is sent from here: only the epoch matters, to flow control.
+            false => WATERMARK_MAX,
+        };
+        let to = Time::new(target.epoch.max(held.epoch), watermark);
+        if to != held {
+            self.faults.flush()?;
+            self.held.downgrade(to, &mut progress.internals);
+            self.faults.set_time(to);
+        }
+        Ok(())
     }
 
     /// Writes what is admitted.
@@ -225,14 +252,12 @@ impl<T: crate::record::Data> SinkDriver<T> {
         loop {
             if !self.pending.is_empty() {
                 let before = self.pending.len();
-                let from = self.metrics.records_in.get();
-                let to = from + before as u64;
-                let written = self.worker.running.during(Doing::Batch { from, to }, || {
-                    self.writer.write(&mut self.pending)
-                })?;
-                self.metrics
-                    .records_in
-                    .add((before - self.pending.len()) as u64);
+                let written = match self.faults.are_tolerated() {
+                    true => self.write_each()?,
+                    false => self.write_pending()?,
+                };
+                let taken = (before - self.pending.len()) as u64;
+                self.metrics.records_in.add(taken);
                 if written == Written::Full && !self.pending.is_empty() {
                     return Ok(Writing::Full);
                 }
@@ -246,6 +271,60 @@ impl<T: crate::record::Data> SinkDriver<T> {
                 None => return Ok(Writing::Done),
             }
         }
+    }
+
+    /// Offers the writer all that is pending. A failure ends the job; it names the record if the writer
+    /// knows which one it was.
+    fn write_pending(&mut self) -> Result<Written> {
+        let from = self.metrics.records_in.get();
+        let to = from + self.pending.len() as u64;
+        let running = &self.worker.running;
+        let before = running.doing.replace(Doing::Batch { from, to });
+        let written = catch_unwind(AssertUnwindSafe(|| self.writer.write(&mut self.pending)));
+        if let Ok(Ok(written)) = written {
+            running.doing.set(before);
+            return Ok(written);
+        }
+        if let Some(index) = self.writer.failed_at() {
+            running.record.set(from + index as u64);
+            running.doing.set(Doing::Record);
+        }
+        match written {
+            Ok(Err(error)) if is_of_a_record(&error) => Err(error.within(running)),
+            Ok(written) => written,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// Offers the writer each record on its own; one that it cannot write becomes what the error policy
+    /// says.
+    fn write_each(&mut self) -> Result<Written> {
+        let mut number = self.metrics.records_in.get();
+        let mut rest = std::mem::take(&mut self.pending).into_iter();
+        let mut one = Vec::with_capacity(1);
+        while let Some(record) = rest.next() {
+            let copy = record.clone();
+            one.push(record);
+            self.worker.running.record.set(number);
+            // The outer error ends the job: it is not the record's.
+            let tried = Fault::of(|| match self.writer.write(&mut one) {
+                Err(error) if is_of_a_record(&error) => Err(error.into()),
+                written => Ok(written),
+            });
+            match tried {
+                Ok(written) => {
+                    if written? == Written::Full && !one.is_empty() {
+                        self.pending = one;
+                        self.pending.extend(rest);
+                        return Ok(Written::Full);
+                    }
+                }
+                Err(fault) => self.faults.failed(number, &copy, fault),
+            }
+            one.clear();
+            number += 1;
+        }
+        Ok(Written::All)
     }
 
     /// Puts what was prepared into the snapshot, once it is durable.
