@@ -13,6 +13,7 @@ mod rolling;
 mod stateless;
 mod stream;
 pub mod testing;
+mod tolerance;
 pub mod window;
 mod with_state;
 

@@ -1,6 +1,7 @@
 //! Rolling aggregates per key: the result so far, for every record.
 
 use crate::aggregate::Aggregator;
+use crate::tolerance::change;
 use millstream_runtime::driver::Position;
 use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, UserResult};
 use millstream_runtime::record::{Data, Key, Record};
@@ -41,13 +42,15 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for Rolling<K, V, G> {
     fn on_record(
         &mut self,
         record: Record<(K, V)>,
-        _: &mut OperatorContext,
+        context: &mut OperatorContext,
         out: &mut Output<(K, G::Out)>,
     ) -> UserResult {
         let (key, value) = record.value;
         let (_, accumulator) = self.table.entry(&key, || self.aggregator.create());
-        self.aggregator.add_at(accumulator, value, record.time);
-        let result = self.aggregator.result(accumulator);
+        let result = change(accumulator, context.tolerant, |accumulator| {
+            self.aggregator.add_at(accumulator, value, record.time);
+            self.aggregator.result(accumulator)
+        });
         out.push(record.time, (key, result));
         Ok(())
     }

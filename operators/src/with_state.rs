@@ -2,6 +2,7 @@
 
 use crate::keyed::KeyedStream;
 use crate::stream::Stream;
+use crate::tolerance::change;
 use millstream_runtime::driver::SideMaker;
 use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, UserResult};
 use millstream_runtime::record::{Data, Key, Record};
@@ -107,20 +108,22 @@ where
     fn on_record(
         &mut self,
         record: Record<(K, V)>,
-        _: &mut OperatorContext,
+        context: &mut OperatorContext,
         out: &mut Output<Self::Out>,
     ) -> UserResult {
         let (key, value) = record.value;
         let (_, state) = self.table.entry(&key, || self.initial.clone());
-        let mut results = (self.map)(state, value).into_iter();
-        let Some(mut last) = results.next() else {
-            return Ok(());
-        };
-        for result in results {
-            let before = std::mem::replace(&mut last, result);
-            out.push(record.time, (key.clone(), before));
-        }
-        out.push(record.time, (key, last));
+        change(state, context.tolerant, |state| {
+            let mut results = (self.map)(state, value).into_iter();
+            let Some(mut last) = results.next() else {
+                return;
+            };
+            for result in results {
+                let before = std::mem::replace(&mut last, result);
+                out.push(record.time, (key.clone(), before));
+            }
+            out.push(record.time, (key, last));
+        });
         Ok(())
     }
 }

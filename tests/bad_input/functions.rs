@@ -303,6 +303,46 @@ const STATEFUL: &[Case] = &[
             named(stream, policy)
         },
     },
+    // Half of the change is made when it fails.
+    Case {
+        name: "reduce",
+        kind: PANIC,
+        build: |numbers, policy| {
+            let keyed = numbers.map(|n| (n, 1)).key_by(|_| ());
+            let reduced = keyed.reduce(|(_, seen), (n, one)| {
+                check(n);
+                (n, seen + one)
+            });
+            let reduced = reduced.name("bad").on_error(policy);
+            reduced.map(|(_, (_, seen))| seen.to_string())
+        },
+    },
+    Case {
+        name: "map_with_state",
+        kind: PANIC,
+        build: |numbers, policy| {
+            let keyed = numbers.key_by(|_| ());
+            let mapped = keyed.map_with_state(0, |seen, n| {
+                *seen += 1;
+                check(n);
+                *seen
+            });
+            counts(mapped, policy)
+        },
+    },
+    Case {
+        name: "fold",
+        kind: PANIC,
+        build: |numbers, policy| {
+            let keyed = numbers.key_by(|_| ());
+            let folded = keyed.fold((0, 0), |(seen, good), n| {
+                *seen += 1;
+                check(n);
+                *good += 1;
+            });
+            counts(folded, policy)
+        },
+    },
 ];
 
 #[test]
