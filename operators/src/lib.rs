@@ -17,7 +17,12 @@ mod tolerance;
 pub mod window;
 mod with_state;
 
-pub use aggregate::{Aggregator, Average, Count, Fold, Max, MergingFold, Min, Reduce, Sum};
+pub use aggregate::{
+    Aggregator, Average, Count, CountDistinct, First, Fold, Last, Mapped, Max, MergingFold, Min,
+    Moments, Reduce, StdDev, Sum, Summable, Top, Variance,
+};
+#[cfg(feature = "sketches")]
+pub use aggregate::{ApproxDistinct, ApproxQuantiles, DistinctSketch};
 pub use job::{Job, main};
 pub use keyed::KeyedStream;
 pub use millstream_runtime::state::{

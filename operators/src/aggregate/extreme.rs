@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 macro_rules! extreme {
     ($name:ident, $what:literal, $better:tt) => {
         #[doc = concat!("The ", $what, " of what a function takes from each value.")]
+        ///
+        /// What does not compare with itself (`NaN`) counts only where there is nothing else.
         pub struct $name<F, N>(F, PhantomData<fn() -> N>);
 
         impl<F, N> $name<F, N> {
@@ -28,14 +30,17 @@ macro_rules! extreme {
             }
             fn add(&self, accumulator: &mut Option<N>, value: V) {
                 let value = (self.0)(&value);
-                if accumulator.as_ref().is_none_or(|best| value $better *best) {
+                let is_better = |best: &N| value $better *best || !compares(best);
+                if accumulator.as_ref().is_none_or(is_better) {
                     *accumulator = Some(value);
                 }
             }
             fn merge(&self, accumulator: &mut Option<N>, other: Option<N>) {
-                if let Some(other) = other
-                    && accumulator.as_ref().is_none_or(|best| other $better *best)
-                {
+                let Some(other) = other else {
+                    return;
+                };
+                let is_better = |best: &N| other $better *best || !compares(best);
+                if accumulator.as_ref().is_none_or(is_better) {
                     *accumulator = Some(other);
                 }
             }
@@ -46,6 +51,12 @@ macro_rules! extreme {
             }
         }
     };
+}
+
+/// Whether a value compares with itself: `NaN` does not.
+#[inline]
+fn compares<N: PartialOrd>(value: &N) -> bool {
+    value.partial_cmp(value).is_some()
 }
 
 extreme!(Min, "least", <);

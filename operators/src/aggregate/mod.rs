@@ -1,18 +1,35 @@
 //! Incremental aggregation: what rolling aggregates and windows compute, one value at a time. One idea a file.
+//!
+//! What an aggregator panics over ends the job, naming the operator.
 
+#[cfg(feature = "sketches")]
+mod approximate;
 mod average;
 mod count;
+mod distinct;
 mod extreme;
+mod first_last;
 mod fold;
+mod mapped;
 mod reduce;
 mod sum;
+mod top;
+mod tuple;
+mod variance;
 
+#[cfg(feature = "sketches")]
+pub use approximate::{ApproxDistinct, ApproxQuantiles, DistinctSketch};
 pub use average::Average;
 pub use count::Count;
+pub use distinct::CountDistinct;
 pub use extreme::{Max, Min};
+pub use first_last::{First, Last};
 pub use fold::{Fold, MergingFold};
+pub use mapped::Mapped;
 pub use reduce::Reduce;
-pub use sum::Sum;
+pub use sum::{Sum, Summable};
+pub use top::Top;
+pub use variance::{Moments, StdDev, Variance};
 
 use millstream_runtime::record::Data;
 use millstream_runtime::time::EventTime;
