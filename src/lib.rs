@@ -51,11 +51,11 @@ pub mod prelude {
     pub use crate::connectors::callback::ForEach;
     pub use crate::connectors::collect::Collect;
     pub use crate::connectors::console::Console;
-    pub use crate::connectors::files::FileSink;
+    pub use crate::connectors::files::{FileSink, FileSource, TextFiles};
+    pub use crate::connectors::format::{Csv, JsonLines, Lines, Located};
     pub use crate::connectors::generator::Generator;
     pub use crate::connectors::memory::{self, Collection};
     pub use crate::connectors::null::Null;
-    pub use crate::connectors::text::TextFiles;
     pub use crate::operators::*;
     pub use crate::runtime::config::{Guarantee, JobConfig, Mode, Resume, Trigger};
     pub use crate::runtime::dead_letter::{DeadLetter, DeadLetterKind, ErrorPolicy};

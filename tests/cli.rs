@@ -4,9 +4,9 @@
 //! to and does nothing otherwise.
 
 use millstream::connectors::console::Console;
+use millstream::connectors::files::TextFiles;
 use millstream::connectors::generator::Generator;
 use millstream::connectors::null::Null;
-use millstream::connectors::text::TextFiles;
 use millstream::operators::main;
 use millstream::runtime::cli::Program;
 use std::io::{BufRead, BufReader, Read};

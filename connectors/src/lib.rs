@@ -6,7 +6,7 @@
 //! | [`memory::channel`] | one | at-most-once across restarts |
 //! | [`generator::Generator`] | strided | exactly-once, replayable |
 //! | [`script::Script`] | as written down, for tests | exactly-once, replayable |
-//! | [`text::TextFiles`] | files, or byte ranges of them | exactly-once, replayable |
+//! | [`files::FileSource`] | files, byte ranges of them, or a series of them | exactly-once, replayable |
 //!
 //! | sink | guarantee |
 //! |---|---|
@@ -22,13 +22,14 @@
 
 pub mod callback;
 pub mod collect;
+pub mod compression;
 pub mod console;
 pub mod files;
+pub mod format;
 pub mod generator;
 pub mod memory;
 pub mod null;
 pub mod script;
-pub mod text;
 
 mod position;
 #[cfg(test)]

@@ -18,23 +18,40 @@ pub(crate) fn encode(version: u8, fields: &[u64]) -> Vec<u8> {
 
 /// The `N` fields of a position in layout `version`; `what` names the split in the error.
 pub(crate) fn decode<const N: usize>(version: u8, bytes: &[u8], what: &str) -> Result<[u64; N]> {
-    if bytes.len() != 1 + N * 8 || bytes[0] != version {
-        return Err(Error::new(
-            ErrorKind::Restore,
-            format!(
-                "the position of {what} is not one of version {version}: {} bytes, first {:?}",
-                bytes.len(),
-                bytes.first()
-            ),
-        ));
+    match decode_front(version, bytes, what)? {
+        (fields, []) => Ok(fields),
+        _ => Err(foreign(version, bytes, what)),
     }
+}
+
+/// The `N` fields at the front of a position, and what comes behind them.
+pub(crate) fn decode_front<'a, const N: usize>(
+    version: u8,
+    bytes: &'a [u8],
+    what: &str,
+) -> Result<([u64; N], &'a [u8])> {
+    if bytes.len() < 1 + N * 8 || bytes[0] != version {
+        return Err(foreign(version, bytes, what));
+    }
+    let (front, rest) = bytes[1..].split_at(N * 8);
     let mut fields = [0; N];
-    for (field, bytes) in fields.iter_mut().zip(bytes[1..].chunks_exact(8)) {
+    for (field, bytes) in fields.iter_mut().zip(front.chunks_exact(8)) {
         let mut word = [0; 8];
         word.copy_from_slice(bytes);
         *field = u64::from_le_bytes(word);
     }
-    Ok(fields)
+    Ok((fields, rest))
+}
+
+fn foreign(version: u8, bytes: &[u8], what: &str) -> Error {
+    Error::new(
+        ErrorKind::Restore,
+        format!(
+            "the position of {what} is not one of version {version}: {} bytes, first {:?}",
+            bytes.len(),
+            bytes.first()
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -47,6 +64,8 @@ mod tests {
         assert_eq!(bytes[..4], [1, 2, 1, 0]);
         assert_eq!(bytes.len(), 17);
         assert_eq!(decode::<2>(1, &bytes, "x").unwrap(), [0x0102, u64::MAX]);
+        let (front, rest) = decode_front::<1>(1, &bytes, "x").unwrap();
+        assert_eq!((front, rest), ([0x0102], &[255; 8][..]));
     }
 
     #[test]

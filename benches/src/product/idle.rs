@@ -2,9 +2,9 @@
 
 use crate::common::process;
 use crate::common::text::data_folder;
+use millstream_connectors::files::TextFiles;
 use millstream_connectors::memory::channel;
 use millstream_connectors::null::Null;
-use millstream_connectors::text::TextFiles;
 use millstream_operators::{Job, Stream};
 use millstream_runtime::clock::Stopwatch;
 use millstream_runtime::config::{JobConfig, Mode};

@@ -9,7 +9,7 @@ use crate::common::text::words;
 use crate::common::throughput::{ThroughputRun, timed};
 use crate::twins::timely_wordcount::WordCountCase;
 use compact_str::CompactString;
-use millstream_connectors::text::TextFiles;
+use millstream_connectors::files::TextFiles;
 use millstream_operators::{Collector, Job, Stream, Tumbling, Windowed};
 use millstream_runtime::config::JobConfig;
 use millstream_runtime::record::{Data, Record};

@@ -1,13 +1,11 @@
-//! How records become bytes of a file.
+//! How records become bytes: the contract of formats that are written, and the simple ones.
 
 use millstream_runtime::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::fmt::Display;
-use std::io::{self, Write};
-use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::Write;
 
-/// How values of type `T` become bytes of a file. Each worker writes with a clone of its own.
+/// How values of type `T` become bytes. Each worker writes with a clone of its own.
 ///
 /// ```
 /// use millstream_connectors::files::{FileSink, Format};
@@ -45,7 +43,7 @@ pub trait Format<T>: Clone + Send + Sync + 'static {
     fn extension(&self) -> &str;
 }
 
-fn failed(format: &str, error: impl Into<millstream_runtime::BoxError>) -> Error {
+pub(super) fn failed(format: &str, error: impl Into<millstream_runtime::BoxError>) -> Error {
     Error::new(
         ErrorKind::Record,
         format!("a record cannot be written as {format}"),
@@ -83,110 +81,9 @@ impl<T: Serialize> Format<T> for JsonLines {
     }
 }
 
-/// One CSV row a record. Values must be flat: structs, tuples, sequences of plain values.
-#[derive(Debug)]
-pub struct Csv {
-    header: bool,
-    delimiter: u8,
-    /// A record of this file was written, and with the first one the header.
-    begun: bool,
-    /// The last record was not written to its end.
-    broken: bool,
-    writer: csv::Writer<Out>,
-    out: Out,
-}
-
-/// Where the CSV writer leaves its bytes until they are fetched, after each record.
-#[derive(Clone, Debug, Default)]
-struct Out(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Out {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Csv {
-    /// Whether each file begins with the names of a struct's fields (default: yes), and what stands
-    /// between fields (default: a comma).
-    pub fn new(header: bool, delimiter: u8) -> Self {
-        let out = Out::default();
-        Csv {
-            header,
-            delimiter,
-            begun: false,
-            broken: false,
-            writer: csv_writer(header, delimiter, &out),
-            out,
-        }
-    }
-
-    /// Forgets what was half written of a record.
-    fn reset(&mut self) {
-        self.out = Out::default();
-        self.writer = csv_writer(self.header && !self.begun, self.delimiter, &self.out);
-    }
-}
-
-fn csv_writer(header: bool, delimiter: u8, out: &Out) -> csv::Writer<Out> {
-    csv::WriterBuilder::new()
-        .has_headers(header)
-        .delimiter(delimiter)
-        .from_writer(out.clone())
-}
-
-impl Default for Csv {
-    fn default() -> Self {
-        Csv::new(true, b',')
-    }
-}
-
-impl Clone for Csv {
-    fn clone(&self) -> Self {
-        Csv::new(self.header, self.delimiter)
-    }
-}
-
-impl<T: Serialize> Format<T> for Csv {
-    fn begin(&mut self, _: &mut Vec<u8>) {
-        // The header comes with the first record: only then are the names known.
-        *self = self.clone();
-    }
-
-    fn encode(&mut self, value: &T, out: &mut Vec<u8>) -> Result<()> {
-        // So it is after a panic, too: what was half written is in the writer still.
-        if std::mem::replace(&mut self.broken, true) {
-            self.reset();
-        }
-        self.writer
-            .serialize(value)
-            .map_err(|error| failed("CSV", error))?;
-        self.writer.flush().map_err(|error| failed("CSV", error))?;
-        self.broken = false;
-        self.begun = true;
-        let mut written = self.out.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match out.is_empty() {
-            true => mem::swap(out, &mut written),
-            false => out.append(&mut written),
-        }
-        Ok(())
-    }
-
-    fn extension(&self) -> &str {
-        "csv"
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::csv::Csv;
     use super::*;
     use std::collections::BTreeMap;
 

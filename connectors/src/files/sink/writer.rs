@@ -1,8 +1,8 @@
 //! The worker's side of a file sink: encodes records into buffers and hands these to its thread.
 
 use super::disk::{Command, Disk};
-use super::format::Format;
 use super::layout::{Fresh, Layout};
+use crate::format::Format;
 use millstream_runtime::Result;
 use millstream_runtime::clock::Stopwatch;
 use millstream_runtime::record::Record;
