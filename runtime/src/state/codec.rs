@@ -90,6 +90,39 @@ pub(crate) fn put_varint(mut value: u64, to: &mut Vec<u8>) {
     to.push(value as u8);
 }
 
+/// Appends what `encode` writes behind its length, a varint. `length_bytes` is how many bytes the last length took: if this
+/// one takes as many, nothing is moved.
+#[inline]
+pub(crate) fn put_sized(
+    to: &mut Vec<u8>,
+    length_bytes: &mut usize,
+    encode: impl FnOnce(&mut Vec<u8>),
+) {
+    let (start, guessed) = (to.len(), (*length_bytes).max(1));
+    to.resize(start + guessed, 0);
+    encode(to);
+    let mut length = to.len() - start - guessed;
+    let needed = varint_bytes(length as u64);
+    if needed != guessed {
+        to.resize(start + needed.max(guessed) + length, 0);
+        to.copy_within(start + guessed..start + guessed + length, start + needed);
+        to.truncate(start + needed + length);
+    }
+    *length_bytes = needed;
+    for byte in &mut to[start..start + needed - 1] {
+        *byte = length as u8 | 0x80;
+        length >>= 7;
+    }
+    to[start + needed - 1] = length as u8;
+}
+
+/// How many bytes a varint takes: one for each seven bits begun.
+#[inline]
+fn varint_bytes(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
 /// Takes a LEB128 varint from the front of `bytes`.
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;

@@ -28,7 +28,7 @@ pub use kinds::{
     ValueState,
 };
 pub use spec::StateSpec;
-pub use table::{Found, KeyedTable, LOOKUPS, Slot};
+pub use table::{Found, KeyedTable, LOOKUPS, Namespaced, Slot, TableKey};
 pub use timers::{TimeDomain, Timer};
 pub use ttl::Ttl;
 
@@ -97,6 +97,11 @@ pub trait BlockSink {
         entries: u32,
         payload: Vec<u8>,
     );
+
+    /// A buffer that earlier blocks came in, empty: cheaper than a new one, whose memory has yet to be had.
+    fn spare(&mut self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// How much of a snapshot may be encoded before something else gets its turn.

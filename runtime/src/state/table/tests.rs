@@ -1,6 +1,9 @@
 //! The table against a model: whatever is interleaved, what is restored is what was there at the barrier.
 
 use super::*;
+use crate::checkpoint::BlockKind;
+use crate::hash::stable_hash;
+use crate::state::{BlockSink, BlockView, SliceBudget};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
