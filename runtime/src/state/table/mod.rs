@@ -3,8 +3,8 @@
 //! # How a snapshot is taken without a pause and without a copy
 //!
 //! Keys live in [`SHARDS`] shards by key group (`shard.rs`). Each shard keeps a bit for each entry that changed in
-//! the current checkpoint period. [`freeze`](Snapshot::freeze) at the barrier only swaps sets of bits: a few nanoseconds a
-//! shard. [`encode_slice`](Snapshot::encode_slice) then works off shard after shard. An entry that is
+//! the current checkpoint period. [`freeze`](super::Snapshot::freeze) at the barrier only swaps sets of bits: a few nanoseconds a
+//! shard. [`encode_slice`](super::Snapshot::encode_slice) then works off shard after shard. An entry that is
 //! about to change before its turn came is encoded first, in its old value: so every block shows the
 //! shard as it was at the barrier, each changed key is encoded once, and nothing is ever copied
 //! twice (`freeze.rs`).
@@ -32,7 +32,7 @@ pub use key::{Namespaced, TableKey};
 pub(super) use restore::Decode;
 
 use super::codec::{Codec, Compact};
-use super::{SHARDS, Snapshot, StateDescriptor, shard_of};
+use super::{SHARDS, StateDescriptor, shard_of};
 use crate::hash::{DEFAULT_KEY_GROUPS, KeyGroups};
 use crate::time::CheckpointId;
 use freeze::Outbox;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::checkpoint::BlockKind;
 use crate::hash::stable_hash;
-use crate::state::{BlockSink, BlockView, SliceBudget};
+use crate::state::{BlockSink, BlockView, SliceBudget, Snapshot};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -44,6 +44,13 @@ impl BlockSink for Chain {
             shard,
             payload,
         });
+    }
+
+    fn spare(&mut self) -> Option<Vec<u8>> {
+        self.kept
+            .len()
+            .is_multiple_of(3)
+            .then(|| Vec::with_capacity(300))
     }
 }
 
@@ -133,7 +140,10 @@ impl Run {
 
     fn change(&mut self) {
         let key = self.random.u64(..self.keys);
-        let length = [0, 5, 127, 128, 300][self.random.usize(..5)];
+        let mut length = [0, 5, 127, 128, 300][self.random.usize(..5)];
+        if self.random.u8(..100) == 0 {
+            length = 40_000; // two fill a block: more follow it for this shard
+        }
         let value = format!("{}{}", self.random.u16(..), "x".repeat(length));
         match self.random.u8(..8) {
             0..3 => {
