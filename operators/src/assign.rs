@@ -1,5 +1,6 @@
 //! Assigns event times and watermarks in mid-graph.
 
+use millstream_runtime::driver::Position;
 use millstream_runtime::error::BoxError;
 use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, UserResult, Work,
@@ -10,8 +11,7 @@ use millstream_runtime::time::Watermark;
 use millstream_runtime::watermark::{WatermarkAssigner, WatermarkStrategy};
 
 pub(crate) struct AssignTimestamps<T> {
-    assigner: Box<dyn WatermarkAssigner<T>>,
-    batch: Vec<Record<T>>,
+    assigner: WatermarkAssigner<T>,
     state: BlobState<Option<i64>>,
 }
 
@@ -19,9 +19,19 @@ impl<T: Data> AssignTimestamps<T> {
     pub fn new(strategy: &WatermarkStrategy<T>) -> Self {
         AssignTimestamps {
             assigner: strategy.assigner(),
-            batch: Vec::new(),
             state: BlobState::new("generator", None),
         }
+    }
+
+    fn assign(
+        &mut self,
+        records: &mut [Record<T>],
+        context: &OperatorContext,
+        at: &Position<'_>,
+    ) -> UserResult {
+        self.assigner.assign(records, context.now_ms, at)?;
+        self.state.value = Some(self.assigner.snapshot());
+        Ok(())
     }
 }
 
@@ -63,23 +73,24 @@ impl<T: Data> Operator for AssignTimestamps<T> {
 
     fn on_record(
         &mut self,
-        record: Record<T>,
-        _: &mut OperatorContext,
-        _: &mut Output<T>,
+        mut record: Record<T>,
+        context: &mut OperatorContext,
+        out: &mut Output<T>,
     ) -> UserResult {
-        self.batch.push(record);
+        Position::detached(|at| self.assign(std::slice::from_mut(&mut record), context, at))?;
+        out.push(record.time, record.value);
         Ok(())
     }
 
-    fn on_batch_end(
+    fn on_batch(
         &mut self,
+        mut records: Vec<Record<T>>,
         context: &mut OperatorContext,
         out: &mut Output<T>,
-    ) -> Result<Work, BoxError> {
-        self.assigner.assign(&mut self.batch, context.now_ms);
-        self.state.value = Some(self.assigner.snapshot());
-        out.push_batch(&mut self.batch);
-        self.batch.clear();
-        Ok(Work::Done)
+        at: &Position<'_>,
+    ) -> UserResult {
+        self.assign(&mut records, context, at)?;
+        out.push_batch(&mut records);
+        Ok(())
     }
 }

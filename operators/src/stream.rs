@@ -8,7 +8,7 @@ use crate::stateless::{
 };
 use crate::window::{WindowedStream, Windows};
 use millstream_runtime::dead_letter::{DeadLetter, ErrorPolicy};
-use millstream_runtime::driver::{ByWorker, MakeRoute, RouteContext};
+use millstream_runtime::driver::{ByWorker, MakeRoute, RouteContext, SideMaker};
 use millstream_runtime::error::BoxError;
 use millstream_runtime::graph::{Exchange, TypedPort};
 use millstream_runtime::job::{Builder, Edge};
@@ -217,11 +217,13 @@ impl<T: Data> Stream<T> {
     /// Assigns event times and watermarks here, in mid-graph: after parsing, say. One generator per
     /// worker; what the watermark was before no longer counts.
     pub fn assign_timestamps(&self, strategy: WatermarkStrategy<T>) -> Stream<T> {
-        let port = self
-            .builder
-            .operator("assign_timestamps", "", self.edge(), move |_: &mut _| {
-                AssignTimestamps::new(&strategy)
-            });
+        let (details, refusal) = (strategy.describe(), strategy.refusal());
+        let make = move |_: &mut SideMaker<'_, '_, '_>| AssignTimestamps::new(&strategy);
+        let builder = &self.builder;
+        let port = builder.operator("assign_timestamps", details, self.edge(), make);
+        if let Some(reason) = refusal {
+            builder.refuse(port, reason);
+        }
         self.with(port)
     }
 

@@ -9,3 +9,4 @@ mod files;
 mod functions;
 mod rubbish;
 mod source;
+mod times;

@@ -121,26 +121,34 @@ fn aggregates() {
     });
 }
 
-/// It was once said to be at whatever record an operator had seen last.
+/// It was once said to be at whatever record an operator had seen last, then somewhere in a batch.
 #[test]
 fn timestamps() {
     let strategy = WatermarkStrategy::ascending().with_timestamps(|n: &i64| {
         panics(*n);
         *n
     });
-    let at = "panic in the batch of records 640..704";
+    let at = "panic at record 700: boom";
     with_strategy("numbers", at, strategy.clone(), |_, numbers| {
         numbers.sink("out", Null::new());
     });
-    each(
-        "assign_timestamps",
-        "panic in the batch of records ",
-        move |_, numbers| {
-            numbers
-                .assign_timestamps(strategy.clone())
-                .sink("out", Null::new());
-        },
-    );
+    each("assign_timestamps", at, move |_, numbers| {
+        numbers
+            .assign_timestamps(strategy.clone())
+            .sink("out", Null::new());
+    });
+}
+
+#[test]
+fn watermark_generators() {
+    let strategy = WatermarkStrategy::punctuated(|n: &i64, time| {
+        panics(*n);
+        Some(time)
+    });
+    let at = "panic at record 700: boom";
+    with_strategy("numbers", at, strategy, |_, numbers| {
+        numbers.sink("out", Null::new());
+    });
 }
 
 /// Fails at a record or in a timer.

@@ -54,6 +54,8 @@ pub(crate) enum Doing {
     Batch { from: u64, to: u64 },
     /// What came due when time rose to this watermark.
     Time(Watermark),
+    /// Reading.
+    Read,
     /// Its start: it is made, restored and opened.
     Start,
 }
@@ -64,6 +66,7 @@ impl fmt::Display for Running {
             Doing::Record => write!(f, "at record {}", self.record.get()),
             Doing::Batch { from, to } => write!(f, "in the batch of records {from}..{to}"),
             Doing::Time(watermark) => write!(f, "when time came to {watermark}"),
+            Doing::Read => f.write_str("while it was reading"),
             Doing::Start => f.write_str("when it was started"),
         }
     }

@@ -8,6 +8,7 @@
 
 use super::context::WorkerContext;
 use super::station::SidePort;
+use super::step::Position;
 use crate::dead_letter::{
     DeadLetter, DeadLetterKind, ErrorPolicy, PayloadEncoding, raw_payload, record_payload,
 };
@@ -17,7 +18,8 @@ use crate::metrics::OperatorMetrics;
 use crate::operator::Output;
 use crate::record::{Data, NO_TIME, Record};
 use crate::source::BadRecord;
-use crate::time::Time;
+use crate::time::{EventTime, Time};
+use crate::watermark::{OutOfRange, WatermarkAssigner};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -35,7 +37,10 @@ impl Fault {
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(Fault {
-                kind: DeadLetterKind::Error,
+                kind: match error.is::<OutOfRange>() {
+                    true => DeadLetterKind::EventTime,
+                    false => DeadLetterKind::Error,
+                },
                 reason: error_text(error.as_ref()),
             }),
             Err(panic) => Err(Fault {
@@ -44,6 +49,15 @@ impl Fault {
             }),
         }
     }
+}
+
+/// The error of an operator that failed at a record.
+pub(super) fn at_record(number: u64, source: BoxError) -> Error {
+    let kind = match source.is::<OutOfRange>() {
+        true => ErrorKind::Record,
+        false => ErrorKind::UserFunction,
+    };
+    Error::new(kind, format!("record {number}")).with_source(source)
 }
 
 /// The error policy of one operator on one worker, and where its dead letters go.
@@ -129,12 +143,56 @@ impl Faults {
         Ok(())
     }
 
+    /// Assigns event times to records of a split, of which the first has this number; takes those out that
+    /// fail.
+    ///
+    /// # Errors
+    /// Under [`ErrorPolicy::Fail`], naming the record.
+    pub(crate) fn assign<T: Data>(
+        &self,
+        split: &str,
+        assigner: &mut WatermarkAssigner<T>,
+        records: &mut Vec<Record<T>>,
+        now_ms: EventTime,
+        first: u64,
+    ) -> Result<()> {
+        let running = &self.worker.running;
+        if !self.are_tolerated() {
+            let assigned = assigner.assign(records, now_ms, &Position::new(running, first));
+            return assigned.map_err(|source| {
+                at_record(running.record.get(), source).within(format!("split {split}"))
+            });
+        }
+        let mut number = first;
+        records.retain_mut(|record| {
+            let at = Position::new(running, number);
+            let one = std::slice::from_mut(record);
+            let assigned = Fault::of(|| assigner.assign(one, now_ms, &at));
+            let failed = assigned
+                .err()
+                .map(|fault| self.failed_in(Some(split), number, record, fault));
+            number += 1;
+            failed.is_none()
+        });
+        Ok(())
+    }
+
     /// A record failed in a user's function, and the policy is not to fail.
     pub(crate) fn failed<T: Data>(&self, number: u64, record: &Record<T>, fault: Fault) {
+        self.failed_in(None, number, record, fault);
+    }
+
+    fn failed_in<T: Data>(
+        &self,
+        split: Option<&str>,
+        number: u64,
+        record: &Record<T>,
+        fault: Fault,
+    ) {
         if self.policy == ErrorPolicy::DeadLetter {
             let position = format!("record {number}");
             let payload = record_payload(&record.value);
-            self.bury(None, position, record.time, fault, payload);
+            self.bury(split, position, record.time, fault, payload);
         } else {
             self.metrics.skipped.add(1);
         }
@@ -144,7 +202,7 @@ impl Faults {
         &self,
         split: Option<&str>,
         position: String,
-        time: i64,
+        time: EventTime,
         fault: Fault,
         (encoding, payload): (PayloadEncoding, String),
     ) {

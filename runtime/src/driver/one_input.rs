@@ -1,6 +1,7 @@
 //! Binds an [`Operator`] to timely.
 
 use super::compile::{SideMaker, Site};
+use super::faults::at_record;
 use super::gate::{Gate, Target};
 use super::inlet::Inlet;
 use super::operator::{self, Inputs};
@@ -70,7 +71,7 @@ fn process<O: Operator>(station: &mut Station<O>, records: Vec<Record<O::In>>) -
         station
             .operator
             .on_batch(records, &mut station.context, &mut station.out, &at)
-            .map_err(|source| operator::at_record(running.record.get(), source))?;
+            .map_err(|source| at_record(running.record.get(), source))?;
     }
     operator::end_batch(station, count, O::on_batch_end)
 }

@@ -8,7 +8,7 @@ use super::gate::{Gate, Target};
 use super::port::Changes;
 use super::station::{Advance, Station, publish};
 use super::turn::Turn;
-use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::error::{BoxError, Result};
 use crate::operator::{OperatorContext, OperatorCore, Output, Work};
 use crate::time::Time;
 use timely::progress::ChangeBatch;
@@ -111,11 +111,6 @@ fn work<O: OperatorCore>(
             }
         }
     }
-}
-
-/// A user's function failed at a record.
-pub(super) fn at_record(record: u64, source: BoxError) -> Error {
-    Error::new(ErrorKind::UserFunction, format!("record {record}")).with_source(source)
 }
 
 /// A batch of `count` records was taken: what is to be done once a batch.

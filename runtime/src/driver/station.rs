@@ -317,7 +317,10 @@ impl<O: OperatorCore> Station<O> {
     fn downgrade(&mut self, target: Target, outputs: &mut [ChangeBatch<Time>]) -> Result<()> {
         let held = self.held.time();
         let watermark = match self.operator.assigned_watermark() {
-            Some(assigned) if self.context.watermark < WATERMARK_MAX => assigned,
+            // The end of input is for sources to say.
+            Some(assigned) if self.context.watermark < WATERMARK_MAX => {
+                assigned.min(WATERMARK_MAX - 1)
+            }
             _ => self.context.watermark,
         };
         let to = Time::new(target.epoch.max(held.epoch), watermark.max(held.watermark));

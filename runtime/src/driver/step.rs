@@ -3,9 +3,9 @@
 
 use super::compile::Site;
 use super::context::{Doing, Running, WorkerContext};
-use super::faults::{Fault, Faults};
+use super::faults::{Fault, Faults, at_record};
 use super::port::{Receiver, Route};
-use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::error::{BoxError, Result};
 use crate::metrics::OperatorMetrics;
 use crate::operator::Emit;
 use crate::record::{Data, Record};
@@ -193,10 +193,7 @@ impl<B, S> Chained<B, S> {
     {
         let at = Position::new(&self.running, base);
         let applied = self.step.apply(records, &mut self.buffer, &at);
-        applied.map_err(|source| {
-            let record = self.running.record.get();
-            Error::new(ErrorKind::UserFunction, format!("record {record}")).with_source(source)
-        })
+        applied.map_err(|source| at_record(self.running.record.get(), source))
     }
 
     /// Each record on its own; those that fail leave nothing but what the error policy says.

@@ -1,6 +1,7 @@
 //! Binds a [`TwoInputOperator`] to timely.
 
 use super::compile::{SideMaker, Site};
+use super::faults::at_record;
 use super::gate::{Gate, Target};
 use super::inlet::Inlet;
 use super::operator::{self, Inputs};
@@ -97,7 +98,7 @@ fn process<O: TwoInputOperator, T: Data>(
             &mut station.context,
             &mut station.out,
         )
-        .map_err(|source| operator::at_record(number, source))?;
+        .map_err(|source| at_record(number, source))?;
     }
     operator::end_batch(station, count, O::on_batch_end)
 }

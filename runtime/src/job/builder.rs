@@ -148,19 +148,24 @@ impl Builder {
     ) -> TypedPort<S::Item> {
         let mut details = source.describe();
         if let Some(strategy) = &strategy {
-            details = format!("{details}, event time {}", strategy.describe);
+            details = format!("{details}, event time {}", strategy.describe());
         }
+        let refusal = strategy.as_ref().and_then(|strategy| strategy.refusal());
         let factory = SourceFactory {
             source: Arc::new(source),
             strategy,
         };
-        self.add(NewNode {
+        let port = self.add(NewNode {
             name: name.into(),
             kind: NodeKind::Source,
             details,
             inputs: Vec::new(),
             build: Build::Operator(Arc::new(factory)),
-        })
+        });
+        if let Some(reason) = refusal {
+            self.refuse(port, reason);
+        }
+        port
     }
 
     /// Adds a stateless step; `make` is called on each worker.

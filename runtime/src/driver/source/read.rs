@@ -98,9 +98,9 @@ impl<S: Source> SourceDriver<S> {
             return Ok((None, 0));
         }
         let mut batch = Batch::default();
-        let status = split
-            .reader
-            .poll(&mut batch, max)
+        let running = &self.worker.running;
+        let status = running
+            .during(Doing::Read, || split.reader.poll(&mut batch, max))
             .map_err(|error| error.within(format!("split {}", split.id())))?;
         split.waiting = status == ReadStatus::Waiting;
         split.wait_until_ns = match status {
@@ -138,12 +138,10 @@ impl<S: Source> SourceDriver<S> {
         if good > 0
             && let Some(assigner) = &mut split.assigner
         {
-            let running = &self.worker.running;
-            let from = self.metrics.records_in.get();
-            let to = from + good as u64;
-            let before = running.doing.replace(Doing::Batch { from, to });
-            assigner.assign(&mut batch.records, now_ms);
-            running.doing.set(before);
+            let first = self.metrics.records_in.get();
+            let id = &split.metrics.id;
+            self.faults
+                .assign(id, assigner, &mut batch.records, now_ms, first)?;
             split.watermark = split.watermark.max(assigner.watermark());
         }
         self.metrics.skipped.add(batch.skipped);

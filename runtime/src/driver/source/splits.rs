@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 pub(super) struct ActiveSplit<T> {
     state: SplitState,
     pub reader: Box<dyn SplitReader<T>>,
-    pub assigner: Option<Box<dyn WatermarkAssigner<T>>>,
+    pub assigner: Option<WatermarkAssigner<T>>,
     pub watermark: Watermark,
     /// Processing time of its last record.
     pub last_record_ms: EventTime,
@@ -188,6 +188,7 @@ impl<S: Source> Splits<S> {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
+    use crate::driver::Position;
     use crate::source::{Batch, FixedSplits, ReadStatus, SplitEnumerator, Waker};
 
     /// Numbers from where it is opened.
@@ -252,7 +253,8 @@ mod tests {
         let mut batch = Batch::default();
         split.reader.poll(&mut batch, 1).unwrap();
         let assigner = split.assigner.as_mut().unwrap();
-        assigner.assign(&mut batch.records, 0);
+        let assigned = Position::detached(|at| assigner.assign(&mut batch.records, 0, at));
+        assigned.unwrap();
     }
 
     #[test]
