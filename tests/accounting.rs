@@ -1,5 +1,5 @@
 //! Every record is accounted for: what an operator took is what it put out and what it counted as
-//! late, filtered or dead.
+//! late, filtered, skipped or dead.
 
 use millstream::prelude::*;
 use millstream::runtime::job::OperatorReport;
@@ -14,7 +14,8 @@ const MODES: [Mode; 2] = [
 
 /// What an operator with at most one result a record took, less all that it accounts for.
 fn unaccounted(operator: &OperatorReport) -> i64 {
-    let accounted = operator.records_out + operator.late + operator.filtered + operator.dead;
+    let passed_over = operator.filtered + operator.skipped + operator.dead;
+    let accounted = operator.records_out + operator.late + passed_over;
     operator.records_in as i64 - accounted as i64
 }
 

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hash::DEFAULT_KEY_GROUPS;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -139,6 +140,8 @@ pub struct JobConfig {
     pub chaining: bool,
     /// The status line on standard error.
     pub status: Status,
+    /// Serve metrics, health and status over HTTP at this address. Default none.
+    pub metrics_addr: Option<SocketAddr>,
     /// Measure what is not counted anyway: busy and back-pressured time, latency. Default true. Without it
     /// those are zero in reports.
     pub measure: bool,
@@ -167,6 +170,7 @@ impl Default for JobConfig {
             eager_progress: false,
             chaining: true,
             status: Status::Auto,
+            metrics_addr: None,
             measure: true,
             count_progress: false,
         }
@@ -229,6 +233,13 @@ impl JobConfig {
                 ));
             }
             _ => {}
+        }
+        if !cfg!(feature = "http")
+            && let Some(addr) = self.metrics_addr
+        {
+            return wrong(format!(
+                "metrics-addr {addr}: this program was built without the feature `http`"
+            ));
         }
         if let (Resume::Checkpoint(id), None) = (&self.resume, &self.checkpoint_dir) {
             return wrong(format!(

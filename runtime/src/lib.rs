@@ -12,6 +12,8 @@ pub mod driver;
 pub mod error;
 pub mod graph;
 pub mod hash;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod job;
 pub mod metrics;
 pub mod operator;

@@ -112,7 +112,7 @@ fn text_of(setting: &Setting, value: &DeValue<'_>) -> Result<String, String> {
     let (fits, expected) = match (setting.kind, value) {
         (Kind::Switch, value) => (matches!(value, DeValue::Boolean(_)), "true or false"),
         (Kind::Count, value) => (matches!(value, DeValue::Integer(_)), "a whole number"),
-        (Kind::Size | Kind::Start, DeValue::Integer(_)) => (true, ""),
+        (Kind::Size | Kind::Start | Kind::Address, DeValue::Integer(_)) => (true, ""),
         (Kind::Time, DeValue::Integer(_)) => (true, ""), // 0, or it needs a unit
         (Kind::Time, value) => (
             matches!(value, DeValue::String(_)),

@@ -140,6 +140,9 @@ fn run_job(name: &str, graph: Graph, config: JobConfig) -> Result<()> {
     if talks {
         let restored = handle.report().restored;
         logs::say(&format!("{name}: {}", greeting(restored, &config)));
+        if let Some(addr) = handle.metrics_addr() {
+            logs::say(&format!("{name}: metrics at http://{addr}/metrics"));
+        }
     }
     let report = watch(handle, &signals, Display::new(config.status))?;
     // What the summary says, the log event at the end has in fields.

@@ -70,6 +70,8 @@ pub(super) enum Kind {
     Path,
     /// `latest`, a checkpoint's number or a path.
     Start,
+    /// An address and a port, or a port.
+    Address,
     /// Any text.
     Text,
 }
@@ -85,6 +87,7 @@ impl Kind {
             Kind::Word(words) => words,
             Kind::Path => "DIR",
             Kind::Start => "latest|ID|PATH",
+            Kind::Address => "[ADDR:]PORT",
             Kind::Text => "FILTER",
         }
     }
@@ -93,7 +96,9 @@ impl Kind {
     pub fn toml(self, text: &str) -> String {
         match self {
             Kind::Switch | Kind::Count => text.to_owned(),
-            Kind::Start if text.bytes().all(|b| b.is_ascii_digit()) => text.to_owned(),
+            Kind::Start | Kind::Address if text.bytes().all(|b| b.is_ascii_digit()) => {
+                text.to_owned()
+            }
             // Every escape of JSON is one of TOML's.
             _ => serde_json::Value::from(text).to_string(),
         }

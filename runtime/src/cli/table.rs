@@ -3,8 +3,8 @@
 
 use super::setting::{Kind, LogFormat, Setting, Settings, path_text};
 use super::text::{
-    parse_count, parse_duration, parse_size, parse_switch, parse_word, show_duration, show_size,
-    show_word,
+    parse_address, parse_count, parse_duration, parse_size, parse_switch, parse_word,
+    show_duration, show_size, show_word,
 };
 use crate::config::{Guarantee, Resume, Status, Trigger};
 use std::path::PathBuf;
@@ -261,6 +261,20 @@ pub(super) static SETTINGS: &[Setting] = &[
         )),
         ["on", "off"],
         "The status line: on a terminal only, always, or never; off also leaves out the summary",
+    ),
+    setting(
+        "metrics-addr",
+        OUTPUT,
+        Kind::Address,
+        (
+            |s, text| {
+                s.job.metrics_addr = Some(parse_address(text)?);
+                Ok(())
+            },
+            |s| s.job.metrics_addr.map(|addr| addr.to_string()),
+        ),
+        ["127.0.0.1:9184", "0.0.0.0:9184"],
+        "Serve /metrics (Prometheus), /healthz and /status (JSON) here; a port alone is on the loopback",
     ),
     setting(
         "no-measure",

@@ -2,6 +2,7 @@
 //!
 //! What `show_…` writes, `parse_…` reads back as the same value.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 /// Units of time, in nanoseconds, the smallest first.
@@ -46,6 +47,24 @@ fn whole(digits: &str) -> Result<Option<u64>, ()> {
         return Err(());
     }
     Ok(plain.parse().ok())
+}
+
+/// Reads an address: `9184` and `:9184` are on the loopback, `0.0.0.0:9184` is for everyone, `[::1]:9184`,
+/// `localhost:9184`. Port 0 is one that the system chooses.
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || {
+        expected(
+            "a port, or an address and a port such as 0.0.0.0:9184",
+            text,
+        )
+    };
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) {
+        let port: u16 = port.parse().map_err(|_| wrong())?;
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    let mut found = text.to_socket_addrs().map_err(|_| wrong())?;
+    found.next().ok_or_else(wrong)
 }
 
 /// Reads a time: `250ms`, `10s`, `2m`, or a plain `0`.
@@ -226,5 +245,30 @@ mod tests {
         assert_eq!(parse_size("10"), Ok(10));
         assert_eq!(show_size(64 << 20), "64MiB");
         assert_eq!(show_size(0), "0");
+    }
+
+    #[test]
+    fn a_port_alone_is_on_the_loopback() {
+        for (text, expected) in [
+            ("9184", "127.0.0.1:9184"),
+            (":0", "127.0.0.1:0"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:9184", "[::1]:9184"),
+        ] {
+            assert_eq!(parse_address(text).unwrap().to_string(), expected);
+        }
+        for text in [
+            "",
+            ":",
+            "70000",
+            "-1",
+            "127.0.0.1",
+            "1.2.3.4:x",
+            "::1",
+            "no host:1",
+        ] {
+            let error = parse_address(text).unwrap_err();
+            assert!(error.starts_with("expected a port"), "{text}: {error}");
+        }
     }
 }

@@ -3,12 +3,15 @@
 use super::control::{JobControl, Request};
 use super::events;
 use super::prepare::Prepared;
-use super::report::{JobReport, report_of};
-use super::watermarks::{WatermarkHold, watermark_holds};
+use super::report::JobReport;
+use super::view::JobView;
+use super::watermarks::WatermarkHold;
+use super::worker::Running;
 use crate::clock::Stopwatch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::NodeKind;
 use crate::time::{CheckpointId, Watermark};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,24 +23,36 @@ pub struct JobHandle {
     control: Arc<JobControl>,
     workers: Option<WorkerGuards<()>>,
     watchers: Vec<JoinHandle<()>>,
-    started: Stopwatch,
+    view: JobView,
+    #[cfg(feature = "http")]
+    http: Option<crate::http::HttpServer>,
 }
 
 impl JobHandle {
-    pub(super) fn new(
-        job: Arc<Prepared>,
-        control: Arc<JobControl>,
-        workers: WorkerGuards<()>,
-        watchers: Vec<JoinHandle<()>>,
-        started: Stopwatch,
-    ) -> Self {
+    pub(super) fn new(running: Running) -> Self {
         JobHandle {
-            job,
-            control,
-            workers: Some(workers),
-            watchers,
-            started,
+            job: running.job,
+            control: running.control,
+            workers: Some(running.workers),
+            watchers: running.watchers,
+            view: running.view,
+            #[cfg(feature = "http")]
+            http: running.http,
         }
+    }
+
+    /// Where metrics are served, if they are: the address of the setting `metrics_addr`, with the port that the
+    /// system chose when that was 0.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        #[cfg(feature = "http")]
+        return self.http.as_ref().map(crate::http::HttpServer::addr);
+        #[cfg(not(feature = "http"))]
+        None
+    }
+
+    /// A look at the job for other threads.
+    pub fn view(&self) -> JobView {
+        self.view.clone()
     }
 
     /// Stops the job: sources stop where they are, a last checkpoint is taken, open windows stay
@@ -115,18 +130,13 @@ impl JobHandle {
 
     /// What the job did so far.
     pub fn report(&self) -> JobReport {
-        report_of(&self.job, &self.control, self.started.elapsed())
+        self.view.report()
     }
 
     /// Who holds whose watermark: for every operator and worker its watermark, and the source split or
     /// operator that keeps it from rising.
     pub fn watermarks(&self) -> Vec<WatermarkHold> {
-        watermark_holds(
-            &self.job.graph,
-            &self.job.uids,
-            &self.job.registry,
-            self.job.clock.now_ms(),
-        )
+        self.view.watermarks()
     }
 
     /// Waits at most this long until the watermark of every operator on every worker has come to `watermark`;

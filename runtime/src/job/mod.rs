@@ -9,6 +9,7 @@ mod monitor;
 mod prepare;
 mod report;
 mod stall;
+mod view;
 mod watermarks;
 mod worker;
 
@@ -22,6 +23,7 @@ pub use report::{
     WorkerReport, lag_ms,
 };
 pub use stall::StallWatch;
+pub use view::JobView;
 pub use watermarks::{Holder, WatermarkHold, slowest_hold};
 
 use crate::config::JobConfig;

@@ -2,10 +2,9 @@
 
 use super::control::JobControl;
 use super::events;
-use super::prepare::Prepared;
-use super::report::report_of;
 use super::stall::StallWatch;
-use super::watermarks::{slowest_hold, watermark_holds};
+use super::view::JobView;
+use super::watermarks::slowest_hold;
 use crate::clock::Stopwatch;
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::Arc;
@@ -17,15 +16,11 @@ const LOOK: Duration = Duration::from_secs(1);
 const STALLED: Duration = Duration::from_secs(10);
 
 /// Starts the thread; it ends with the job.
-pub(super) fn start(
-    job: Arc<Prepared>,
-    control: Arc<JobControl>,
-    started: Stopwatch,
-) -> Result<JoinHandle<()>> {
+pub(super) fn start(view: JobView, control: Arc<JobControl>) -> Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("mill-monitor".into())
         .spawn(move || {
-            let _span = events::job_span(&job.graph.name).entered();
+            let _span = events::job_span(view.name()).entered();
             let mut stalls = Stalls::default();
             let mut looked = Stopwatch::start();
             while !control.has_ended() && !control.has_failed() {
@@ -35,7 +30,7 @@ pub(super) fn start(
                     continue;
                 }
                 looked = Stopwatch::start();
-                stalls.look(&job, &control, started);
+                stalls.look(&view);
             }
         })
         .map_err(|error| {
@@ -60,15 +55,11 @@ enum Word {
 }
 
 impl Stalls {
-    fn look(&mut self, job: &Prepared, control: &JobControl, started: Stopwatch) {
-        let still = self
-            .watch
-            .observe(&report_of(job, control, started.elapsed()));
+    fn look(&mut self, view: &JobView) {
+        let still = self.watch.observe(&view.report());
         match self.word(still) {
             Some(Word::StandsStill(still)) => {
-                let holds =
-                    watermark_holds(&job.graph, &job.uids, &job.registry, job.clock.now_ms());
-                if let Some(hold) = slowest_hold(&holds) {
+                if let Some(hold) = slowest_hold(&view.watermarks()) {
                     events::stalled(hold, still);
                 }
             }

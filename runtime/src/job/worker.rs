@@ -6,16 +6,20 @@ use super::events::worker_span;
 use super::handle::JobHandle;
 use super::monitor;
 use super::prepare::Prepared;
+use super::view::JobView;
 use crate::clock::Stopwatch;
 use crate::driver::{WorkerContext, compile};
 use crate::error::{Error, ErrorKind, Result, panic_text};
+#[cfg(feature = "http")]
+use crate::http::HttpServer;
 use crate::metrics::WorkerMetrics;
 use crate::time::Time;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
-use timely::communication::{Allocator, initialize_from};
+use timely::communication::{Allocator, WorkerGuards, initialize_from};
 use timely::logging::TimelyProgressEventBuilder;
 use timely::worker::{ProgressMode, Worker};
 
@@ -25,7 +29,20 @@ const LONGEST_PARK: Duration = Duration::from_millis(500);
 /// How long timely may collect its log events.
 const LOG_FLUSH_NS: i64 = 100_000_000;
 
+/// A job whose workers run.
+pub(super) struct Running {
+    pub job: Arc<Prepared>,
+    pub control: Arc<JobControl>,
+    pub workers: WorkerGuards<()>,
+    pub watchers: Vec<JoinHandle<()>>,
+    pub view: JobView,
+    #[cfg(feature = "http")]
+    pub http: Option<HttpServer>,
+}
+
 pub(super) fn launch(job: Prepared) -> Result<JobHandle> {
+    #[cfg(feature = "http")]
+    let http = job.config.metrics_addr.map(HttpServer::bind).transpose()?;
     let started = Stopwatch::start();
     let control = Arc::new(JobControl::new(job.description.clone()));
     let enumerators = job.enumerators()?;
@@ -43,12 +60,21 @@ pub(super) fn launch(job: Prepared) -> Result<JobHandle> {
         run(allocator, &shared_job, &shared_control);
     })
     .map_err(|error| Error::new(ErrorKind::Internal, format!("start the workers: {error}")))?;
-    match monitor::start(job.clone(), control.clone(), started) {
+    let view = JobView::new(job.clone(), control.clone(), started);
+    match monitor::start(view.clone(), control.clone()) {
         Ok(monitor) => watchers.push(monitor),
         // Only logs are lost.
         Err(error) => tracing::warn!(%error, "nobody watches the job"),
     }
-    Ok(JobHandle::new(job, control, workers, watchers, started))
+    Ok(JobHandle::new(Running {
+        #[cfg(feature = "http")]
+        http: http.map(|http| http.serve(view.clone())).transpose()?,
+        job,
+        control,
+        workers,
+        watchers,
+        view,
+    }))
 }
 
 /// Builds and steps one worker. A panic ends the job with the operator's name.
