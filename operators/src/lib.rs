@@ -6,10 +6,14 @@
 
 mod aggregate;
 mod assign;
+mod distinct;
+mod groups;
 mod job;
 mod keyed;
+mod lookup;
 mod process;
 mod rolling;
+mod split;
 mod stateless;
 mod stream;
 pub mod testing;
@@ -23,15 +27,19 @@ pub use aggregate::{
 };
 #[cfg(feature = "sketches")]
 pub use aggregate::{ApproxDistinct, ApproxQuantiles, DistinctSketch};
+pub use groups::GroupState;
 pub use job::{Job, main};
 pub use keyed::KeyedStream;
 pub use millstream_runtime::state::{
     ListState, MapState, ReducingState, StateSpec, TimeDomain, Timer, Ttl, ValueState,
 };
 pub use process::{
-    AggregatingAccess, AggregatingState, ConnectedProcess, ConnectedStreams, KeyedContext,
-    KeyedProcess, ProcessContext, Side, SideRecords, SideTag, SideTags, States,
+    AggregatingAccess, AggregatingState, BroadcastContext, BroadcastProcess, BroadcastStreams,
+    ConnectedProcess, ConnectedStreams, KeyedBroadcastProcess, KeyedBroadcastStreams, KeyedContext,
+    KeyedProcess, PlainConnectedProcess, PlainConnectedStreams, ProcessContext, Side, SideRecords,
+    SideTag, SideTags, States,
 };
+pub use split::Splitter;
 pub use stateless::Collector;
 pub use stream::Stream;
 pub use window::{Cumulating, Sliding, Tumbling, Window, Windowed, WindowedStream};

@@ -1,11 +1,12 @@
 //! Rolling aggregates per key: the result so far, for every record.
 
 use crate::aggregate::Aggregator;
+use crate::lookup::each_found;
 use crate::tolerance::change;
 use millstream_runtime::driver::Position;
 use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, UserResult};
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::state::{Found, KeyedTable, LOOKUPS, Snapshot};
+use millstream_runtime::state::{Found, KeyedTable, Snapshot};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -62,24 +63,20 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for Rolling<K, V, G> {
         out: &mut Output<(K, G::Out)>,
         at: &Position<'_>,
     ) -> UserResult {
-        let mut records = records.into_iter();
-        let mut index = 0;
-        while !records.as_slice().is_empty() {
-            let next = &records.as_slice()[..records.len().min(LOOKUPS)];
-            let keys = next.iter().map(|record| &record.value.0);
-            self.table.find_all(keys, &mut self.found);
-            for (found, record) in self.found.iter().zip(&mut records) {
-                at.set(index);
-                index += 1;
+        let aggregator = &self.aggregator;
+        each_found(
+            &mut self.table,
+            &mut self.found,
+            records,
+            at,
+            |table, found, record| {
                 let (key, value) = record.value;
-                let (_, accumulator) = self
-                    .table
-                    .entry_found(*found, &key, || self.aggregator.create());
-                self.aggregator.add_at(accumulator, value, record.time);
-                let result = self.aggregator.result(accumulator);
+                let (_, accumulator) = table.entry_found(found, &key, || aggregator.create());
+                aggregator.add_at(accumulator, value, record.time);
+                let result = aggregator.result(accumulator);
                 out.push(record.time, (key, result));
-            }
-        }
+            },
+        );
         Ok(())
     }
 }

@@ -32,7 +32,9 @@ mod graph;
 
 use self::blocks::Blocks;
 use crate::process::{
-    Collected, ConnectedOperator, ConnectedProcess, KeyedOperator, KeyedProcess, SideTags, States,
+    Collected, ConnectedOperator, ConnectedProcess, Engine, KeyedBroadcastOperator,
+    KeyedBroadcastProcess, KeyedOperator, KeyedProcess, OneInput, SideTags, States, TwoInputs,
+    WithRules,
 };
 use millstream_runtime::driver::Position;
 use millstream_runtime::error::BoxError;
@@ -74,7 +76,7 @@ impl<F: KeyedProcess> Harness<KeyedOperator<F>> {
         make: impl Fn(&mut States<'_, F::Key>, S::Sides) -> F + 'static,
     ) -> (Self, S::Records) {
         let (sides, records) = tags.collect();
-        let make = move || KeyedOperator::new(|states| make(states, sides.clone()));
+        let make = move || Engine::new(|states| OneInput(make(states, sides.clone())));
         (Harness::new(make), records)
     }
 }
@@ -91,8 +93,15 @@ impl<F: ConnectedProcess> Harness<ConnectedOperator<F>> {
         make: impl Fn(&mut States<'_, F::Key>, S::Sides) -> F + 'static,
     ) -> (Self, S::Records) {
         let (sides, records) = tags.collect();
-        let make = move || ConnectedOperator::new(|states| make(states, sides.clone()));
+        let make = move || Engine::new(|states| TwoInputs(make(states, sides.clone())));
         (Harness::new(make), records)
+    }
+}
+
+impl<F: KeyedBroadcastProcess> Harness<KeyedBroadcastOperator<F>> {
+    /// Runs a function on a keyed stream and a broadcast stream.
+    pub fn keyed_broadcast(make: impl Fn(&mut States<'_, F::Key>) -> F + 'static) -> Self {
+        Harness::new(move || Engine::new(|states| WithRules::new(make(states))))
     }
 }
 
@@ -349,21 +358,16 @@ impl<O: Operator> Instance<O> {
 impl<O: Operator> Harness<O> {
     /// Records without a key arrive together on one worker.
     pub fn batch_on(&mut self, worker: usize, batch: impl IntoIterator<Item = (EventTime, O::In)>) {
-        let records = batch.into_iter();
-        let records = records
-            .map(|(time, value)| Record::new(time, value))
-            .collect();
-        let taken = self.instances[worker].take(records);
+        let taken = self.instances[worker].take(records(batch));
         taken.expect("the operator takes records");
     }
 }
 
-impl<O, K, A, B> Harness<O>
+impl<O, K, A> Harness<O>
 where
-    O: TwoInputOperator<Left = (K, A), Right = (K, B)>,
+    O: TwoInputOperator<Left = (K, A)>,
     K: Key,
     A: Data,
-    B: Data,
 {
     /// Records of the first input arrive together.
     pub fn left(&mut self, batch: impl IntoIterator<Item = (EventTime, (K, A))>) {
@@ -373,7 +377,14 @@ where
             taken.expect("the operator takes records");
         }
     }
+}
 
+impl<O, K, B> Harness<O>
+where
+    O: TwoInputOperator<Right = (K, B)>,
+    K: Key,
+    B: Data,
+{
     /// Records of the second input arrive together.
     pub fn right(&mut self, batch: impl IntoIterator<Item = (EventTime, (K, B))>) {
         let batches = route(batch, self.instances[0].context.key_groups);
@@ -382,6 +393,44 @@ where
             taken.expect("the operator takes records");
         }
     }
+}
+
+impl<O: TwoInputOperator> Harness<O> {
+    /// Records of the first input without a key arrive together on one worker.
+    pub fn left_on(
+        &mut self,
+        worker: usize,
+        batch: impl IntoIterator<Item = (EventTime, O::Left)>,
+    ) {
+        let taken = self.instances[worker].take_by(records(batch), O::on_left);
+        taken.expect("the operator takes records");
+    }
+
+    /// Records of the second input without a key arrive together on one worker.
+    pub fn right_on(
+        &mut self,
+        worker: usize,
+        batch: impl IntoIterator<Item = (EventTime, O::Right)>,
+    ) {
+        let taken = self.instances[worker].take_by(records(batch), O::on_right);
+        taken.expect("the operator takes records");
+    }
+
+    /// Records of the second input arrive together on every worker.
+    pub fn broadcast(&mut self, batch: impl IntoIterator<Item = (EventTime, O::Right)>) {
+        let records = records(batch);
+        for instance in &mut self.instances {
+            let taken = instance.take_by(records.clone(), O::on_right);
+            taken.expect("the operator takes records");
+        }
+    }
+}
+
+fn records<T>(batch: impl IntoIterator<Item = (EventTime, T)>) -> Vec<Record<T>> {
+    let records = batch.into_iter();
+    records
+        .map(|(time, value)| Record::new(time, value))
+        .collect()
 }
 
 impl<O: TwoInputOperator> Instance<O> {

@@ -1,18 +1,21 @@
 //! One state per key handed to a closure: what most stateful functions need.
 
 use crate::keyed::KeyedStream;
+use crate::lookup::each_found;
 use crate::stream::Stream;
 use crate::tolerance::change;
-use millstream_runtime::driver::SideMaker;
+use millstream_runtime::driver::{Position, SideMaker};
 use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, UserResult};
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::state::{KeyedTable, Snapshot, StateData};
+use millstream_runtime::state::{Found, KeyedTable, Snapshot, StateData};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 impl<K: Key, V: Data> KeyedStream<K, V> {
     /// Applies a function to every value and the state of its key, which starts as `initial`. The
-    /// state of a key is kept for ever: for a time to live there is [`process`](Self::process).
+    /// state of a key is kept for ever: for timeouts there is
+    /// [`map_groups_with_state`](Self::map_groups_with_state), for a time to live
+    /// [`process`](Self::process).
     ///
     /// ```
     /// # use millstream_operators::{KeyedStream, Stream};
@@ -65,6 +68,7 @@ struct WithState<K, V, S, F> {
     initial: S,
     map: Arc<F>,
     table: KeyedTable<K, S>,
+    found: Vec<Found>,
     marker: PhantomData<fn(V)>,
 }
 
@@ -74,6 +78,7 @@ impl<K: Key, V, S: StateData, F> WithState<K, V, S, F> {
             initial,
             map,
             table: KeyedTable::new("state"),
+            found: Vec::new(),
             marker: PhantomData,
         }
     }
@@ -111,19 +116,51 @@ where
         context: &mut OperatorContext,
         out: &mut Output<Self::Out>,
     ) -> UserResult {
-        let (key, value) = record.value;
-        let (_, state) = self.table.entry(&key, || self.initial.clone());
+        let (_, state) = self.table.entry(&record.value.0, || self.initial.clone());
         change(state, context.tolerant, |state| {
-            let mut results = (self.map)(state, value).into_iter();
-            let Some(mut last) = results.next() else {
-                return;
-            };
-            for result in results {
-                let before = std::mem::replace(&mut last, result);
-                out.push(record.time, (key.clone(), before));
-            }
-            out.push(record.time, (key, last));
+            put_out(&*self.map, state, record, out);
         });
         Ok(())
     }
+
+    fn on_batch(
+        &mut self,
+        records: Vec<Record<(K, V)>>,
+        _: &mut OperatorContext,
+        out: &mut Output<Self::Out>,
+        at: &Position<'_>,
+    ) -> UserResult {
+        let (initial, map) = (&self.initial, &*self.map);
+        each_found(
+            &mut self.table,
+            &mut self.found,
+            records,
+            at,
+            |table, found, record| {
+                let (_, state) = table.entry_found(found, &record.value.0, || initial.clone());
+                put_out(map, state, record, out);
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Applies the function; the last result takes the key along.
+#[inline]
+fn put_out<K: Key, V, S, I: IntoIterator>(
+    map: &impl Fn(&mut S, V) -> I,
+    state: &mut S,
+    record: Record<(K, V)>,
+    out: &mut Output<(K, I::Item)>,
+) {
+    let (key, value) = record.value;
+    let mut results = map(state, value).into_iter();
+    let Some(mut last) = results.next() else {
+        return;
+    };
+    for result in results {
+        let before = std::mem::replace(&mut last, result);
+        out.push(record.time, (key.clone(), before));
+    }
+    out.push(record.time, (key, last));
 }

@@ -2,19 +2,16 @@
 //! each key.
 
 use super::context::KeyedContext;
-use super::keyed::Engine;
+use super::engine::{Engine, KeyedFunction};
 use super::sides::SideTags;
 use super::states::States;
 use crate::keyed::KeyedStream;
 use crate::stream::Stream;
 use millstream_runtime::driver::SideMaker;
 use millstream_runtime::error::BoxError;
-use millstream_runtime::operator::{
-    OperatorContext, OperatorCore, Output, TwoInputOperator, UserResult, Work,
-};
+use millstream_runtime::operator::{OperatorContext, Output, TwoInputOperator, UserResult, Work};
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::state::{Snapshot, Timer};
-use millstream_runtime::time::EventTime;
+use millstream_runtime::state::Timer;
 
 /// A function on two keyed streams, with state and timers per key that both share. Made once per
 /// worker. Records of the two streams come in no particular order.
@@ -108,9 +105,9 @@ impl<K: Key, A: Data, B: Data> ConnectedStreams<K, A, B> {
     {
         let make = move |sides: &mut SideMaker<'_, '_, '_>| {
             let sides = tags.open(sides, 1);
-            ConnectedOperator::new(|states| make(states, sides))
+            Engine::new(|states| TwoInputs(make(states, sides)))
         };
-        make(&mut SideMaker::detached()); // what is wrong with its states is said now
+        Engine::assert_sound(name, &make);
         let builder = &self.left.builder;
         let (left, right) = (self.left.edge(), self.right.edge());
         let port = builder.two_input(name, "process, per key", left, right, make);
@@ -119,52 +116,18 @@ impl<K: Key, A: Data, B: Data> ConnectedStreams<K, A, B> {
     }
 }
 
+/// A [`ConnectedProcess`] in the engine.
+pub struct TwoInputs<F>(pub(crate) F);
+
 /// A [`ConnectedProcess`] as an operator.
-pub struct ConnectedOperator<F: ConnectedProcess> {
-    engine: Engine<F::Key>,
-    function: F,
-}
+pub type ConnectedOperator<F> = Engine<TwoInputs<F>>;
 
-impl<F: ConnectedProcess> ConnectedOperator<F> {
-    pub(crate) fn new(make: impl FnOnce(&mut States<'_, F::Key>) -> F) -> Self {
-        let (engine, function) = Engine::make(make);
-        ConnectedOperator { engine, function }
-    }
-}
-
-impl<F: ConnectedProcess> OperatorCore for ConnectedOperator<F> {
+impl<F: ConnectedProcess> KeyedFunction for TwoInputs<F> {
+    type Key = F::Key;
     type Out = F::Out;
 
-    fn open(&mut self, context: &OperatorContext) {
-        self.engine.open(context);
-    }
-
-    fn on_watermark(
-        &mut self,
-        context: &mut OperatorContext,
-        out: &mut Output<F::Out>,
-    ) -> Result<Work, BoxError> {
-        let function = &mut self.function;
-        self.engine
-            .on_watermark(context, out, |timer, ctx| function.on_timer(timer, ctx))
-    }
-
-    fn next_processing_time(&self) -> Option<EventTime> {
-        self.engine.backend.next_processing_time()
-    }
-
-    fn on_processing_time(
-        &mut self,
-        context: &mut OperatorContext,
-        out: &mut Output<F::Out>,
-    ) -> Result<Work, BoxError> {
-        let function = &mut self.function;
-        self.engine
-            .on_processing_time(context, out, |timer, ctx| function.on_timer(timer, ctx))
-    }
-
-    fn states(&mut self, visit: &mut dyn FnMut(&mut dyn Snapshot)) {
-        self.engine.backend.states(visit);
+    fn on_timer(&mut self, timer: Timer, ctx: &mut KeyedContext<'_, F::Key, F::Out>) -> UserResult {
+        self.0.on_timer(timer, ctx)
     }
 }
 
@@ -178,9 +141,9 @@ impl<F: ConnectedProcess> TwoInputOperator for ConnectedOperator<F> {
         context: &mut OperatorContext,
         out: &mut Output<F::Out>,
     ) -> UserResult {
-        let (key, value) = record.value;
-        let mut ctx = self.engine.record(record.time, key, context, out);
-        self.function.on_left(value, &mut ctx)
+        self.record(record, context, out, |function, value, ctx| {
+            function.0.on_left(value, ctx)
+        })
     }
 
     fn on_right(
@@ -189,9 +152,9 @@ impl<F: ConnectedProcess> TwoInputOperator for ConnectedOperator<F> {
         context: &mut OperatorContext,
         out: &mut Output<F::Out>,
     ) -> UserResult {
-        let (key, value) = record.value;
-        let mut ctx = self.engine.record(record.time, key, context, out);
-        self.function.on_right(value, &mut ctx)
+        self.record(record, context, out, |function, value, ctx| {
+            function.0.on_right(value, ctx)
+        })
     }
 
     fn on_batch_end(
@@ -199,6 +162,6 @@ impl<F: ConnectedProcess> TwoInputOperator for ConnectedOperator<F> {
         context: &mut OperatorContext,
         _: &mut Output<F::Out>,
     ) -> Result<Work, BoxError> {
-        Ok(self.engine.on_batch_end(context))
+        Ok(self.batch_end(context))
     }
 }

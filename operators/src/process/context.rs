@@ -3,11 +3,11 @@
 use super::sides::Side;
 use super::states::{AggregatingAccess, AggregatingState};
 use crate::aggregate::Aggregator;
-use millstream_runtime::operator::{OperatorContext, Output};
+use millstream_runtime::operator::{OperatorContext, Output, UserResult};
 use millstream_runtime::record::{Data, Key};
 use millstream_runtime::state::{
-    KeyedBackend, ListAccess, ListState, MapAccess, MapState, ReducingAccess, ReducingState,
-    StateData, TimeDomain, Timer, ValueAccess, ValueState,
+    KeyedBackend, ListAccess, ListState, MapAccess, MapState, PerKey, ReducingAccess,
+    ReducingState, SHARDS, StateData, TimeDomain, Timer, ValueAccess, ValueState,
 };
 use millstream_runtime::time::{EventTime, WATERMARK_MAX, Watermark};
 
@@ -21,6 +21,15 @@ pub struct ProcessContext<'a, U> {
 /// What a function sees while it processes a record or timer of a key: times, outputs, the key's state and
 /// its timers.
 pub struct KeyedContext<'a, K, U> {
+    pub(super) time: EventTime,
+    pub(super) context: &'a OperatorContext,
+    pub(super) out: &'a mut Output<U>,
+    pub(super) backend: &'a mut KeyedBackend<K>,
+}
+
+/// What a function sees while it processes a broadcast record: times, outputs, and a way to all keys of
+/// this worker.
+pub struct BroadcastContext<'a, K, U> {
     pub(super) time: EventTime,
     pub(super) context: &'a OperatorContext,
     pub(super) out: &'a mut Output<U>,
@@ -93,8 +102,48 @@ macro_rules! common {
     };
 }
 
-impl<U: Data> ProcessContext<'_, U> {
+impl<'a, U: Data> ProcessContext<'a, U> {
     common!();
+
+    pub(super) fn new(
+        time: EventTime,
+        context: &'a OperatorContext,
+        out: &'a mut Output<U>,
+    ) -> Self {
+        ProcessContext { time, context, out }
+    }
+}
+
+impl<K: Key, U: Data> BroadcastContext<'_, K, U> {
+    common!();
+
+    /// Visits every key of this worker that has `state`, in no particular order, with its state and timers.
+    ///
+    /// It is one piece of work, however many keys there are: meanwhile this worker does nothing else. Some
+    /// tens to hundreds of nanoseconds for each key, and whatever `visit` takes.
+    ///
+    /// # Errors
+    /// The first one of `visit`.
+    pub fn for_each_key(
+        &mut self,
+        state: impl PerKey,
+        mut visit: impl FnMut(&mut KeyedContext<'_, K, U>) -> UserResult,
+    ) -> UserResult {
+        let event = self.time.max(self.context.watermark);
+        let now_ms = self.context.now_ms;
+        for shard in 0..SHARDS {
+            for key in state.keys(self.backend, shard, (event, now_ms)) {
+                self.backend.set_key(key, event, now_ms);
+                visit(&mut KeyedContext {
+                    time: self.time,
+                    context: self.context,
+                    out: self.out,
+                    backend: self.backend,
+                })?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<K: Key, U: Data> KeyedContext<'_, K, U> {

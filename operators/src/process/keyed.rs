@@ -1,22 +1,16 @@
 //! Process functions on one keyed stream.
-//!
-//! [`Engine`] is what functions of one and of two inputs have in common: the keyed state, and firing
-//! timers in bounded pieces. Timers fire before expired state is swept, so that a timer finds the
-//! state that was alive at its time.
 
 use super::context::KeyedContext;
+use super::engine::{Engine, KeyedFunction};
 use super::sides::SideTags;
 use super::states::States;
 use crate::keyed::KeyedStream;
 use crate::stream::Stream;
 use millstream_runtime::driver::{Position, SideMaker};
 use millstream_runtime::error::BoxError;
-use millstream_runtime::operator::{
-    Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
-};
-use millstream_runtime::record::{Data, Key, NO_TIME, Record};
-use millstream_runtime::state::{KeyedBackend, Snapshot, TimeDomain, Timer};
-use millstream_runtime::time::{EventTime, WATERMARK_MAX};
+use millstream_runtime::operator::{Operator, OperatorContext, Output, UserResult, Work};
+use millstream_runtime::record::{Data, Key, Record};
+use millstream_runtime::state::Timer;
 
 /// A function on one keyed stream, with state and timers per key. Made once per worker. See the
 /// example in [`KeyedStream::process`].
@@ -132,9 +126,9 @@ impl<K: Key, V: Data> KeyedStream<K, V> {
     ) -> (Stream<F::Out>, S::Streams) {
         let make = move |sides: &mut SideMaker<'_, '_, '_>| {
             let sides = tags.open(sides, 1);
-            KeyedOperator::new(|states| make(states, sides))
+            Engine::new(|states| OneInput(make(states, sides)))
         };
-        make(&mut SideMaker::detached()); // what is wrong with its states is said now
+        Engine::assert_sound(name, &make);
         let builder = &self.builder;
         let port = builder.operator(name, "process, per key", self.edge(), make);
         let sides = tags.declare(builder, port);
@@ -142,149 +136,18 @@ impl<K: Key, V: Data> KeyedStream<K, V> {
     }
 }
 
-/// How many keys' state is brought into the cache at once.
-const LOOKUPS: usize = 64;
-
-/// The keyed state of a function, and when its timers fire.
-pub(super) struct Engine<K> {
-    pub backend: KeyedBackend<K>,
-}
-
-impl<K: Key> Engine<K> {
-    /// Makes a function with the states it declares.
-    pub fn make<F>(make: impl FnOnce(&mut States<'_, K>) -> F) -> (Self, F) {
-        let mut backend = KeyedBackend::new();
-        let function = make(&mut States::new(&mut backend));
-        (Engine { backend }, function)
-    }
-
-    pub fn open(&mut self, context: &OperatorContext) {
-        self.backend.open(context.watermark, context.now_ms);
-    }
-
-    /// The context of a record.
-    #[inline]
-    pub fn record<'a, U>(
-        &'a mut self,
-        time: EventTime,
-        key: K,
-        context: &'a OperatorContext,
-        out: &'a mut Output<U>,
-    ) -> KeyedContext<'a, K, U> {
-        let event = time.max(context.watermark);
-        self.backend.set_key(key, event, context.now_ms);
-        KeyedContext {
-            time,
-            context,
-            out,
-            backend: &mut self.backend,
-        }
-    }
-
-    pub fn on_batch_end(&self, context: &OperatorContext) -> Work {
-        match self.backend.event_timer_due(context.watermark) {
-            true => Work::More,
-            false => Work::Done,
-        }
-    }
-
-    pub fn on_watermark<U>(
-        &mut self,
-        context: &OperatorContext,
-        out: &mut Output<U>,
-        mut on_timer: impl FnMut(Timer, &mut KeyedContext<'_, K, U>) -> UserResult,
-    ) -> Result<Work, BoxError> {
-        let (watermark, now_ms) = (context.watermark, context.now_ms);
-        for number in 0..WORK_LIMIT {
-            if number % LOOKUPS == 0 && self.backend.event_timer_due(watermark) {
-                self.backend.warm_event_timers(LOOKUPS);
-            }
-            let Some(timer) = self.backend.next_event_timer(watermark, now_ms) else {
-                let domain = TimeDomain::Event;
-                return Ok(self.backend.sweep(domain, watermark, now_ms, WORK_LIMIT));
-            };
-            let mut ctx = KeyedContext {
-                time: timer.time,
-                context,
-                out,
-                backend: &mut self.backend,
-            };
-            on_timer(timer, &mut ctx)?;
-        }
-        Ok(Work::More)
-    }
-
-    pub fn on_processing_time<U>(
-        &mut self,
-        context: &OperatorContext,
-        out: &mut Output<U>,
-        mut on_timer: impl FnMut(Timer, &mut KeyedContext<'_, K, U>) -> UserResult,
-    ) -> Result<Work, BoxError> {
-        let (watermark, now_ms) = (context.watermark, context.now_ms);
-        for _ in 0..WORK_LIMIT {
-            let Some(timer) = self.backend.next_processing_timer(watermark, now_ms) else {
-                let domain = TimeDomain::Processing;
-                return Ok(self.backend.sweep(domain, watermark, now_ms, WORK_LIMIT));
-            };
-            let ended = watermark == WATERMARK_MAX;
-            let mut ctx = KeyedContext {
-                time: if ended { NO_TIME } else { watermark },
-                context,
-                out,
-                backend: &mut self.backend,
-            };
-            on_timer(timer, &mut ctx)?;
-        }
-        Ok(Work::More)
-    }
-}
+/// A [`KeyedProcess`] in the engine.
+pub struct OneInput<F>(pub(crate) F);
 
 /// A [`KeyedProcess`] as an operator.
-pub struct KeyedOperator<F: KeyedProcess> {
-    engine: Engine<F::Key>,
-    function: F,
-}
+pub type KeyedOperator<F> = Engine<OneInput<F>>;
 
-impl<F: KeyedProcess> KeyedOperator<F> {
-    pub(crate) fn new(make: impl FnOnce(&mut States<'_, F::Key>) -> F) -> Self {
-        let (engine, function) = Engine::make(make);
-        KeyedOperator { engine, function }
-    }
-}
-
-impl<F: KeyedProcess> OperatorCore for KeyedOperator<F> {
+impl<F: KeyedProcess> KeyedFunction for OneInput<F> {
+    type Key = F::Key;
     type Out = F::Out;
 
-    fn open(&mut self, context: &OperatorContext) {
-        self.engine.open(context);
-    }
-
-    fn on_watermark(
-        &mut self,
-        context: &mut OperatorContext,
-        out: &mut Output<F::Out>,
-    ) -> Result<Work, BoxError> {
-        let function = &mut self.function;
-        self.engine
-            .on_watermark(context, out, |timer, ctx| function.on_timer(timer, ctx))
-    }
-
-    fn next_processing_time(&self) -> Option<EventTime> {
-        self.engine.backend.next_processing_time()
-    }
-
-    fn on_processing_time(
-        &mut self,
-        context: &mut OperatorContext,
-        out: &mut Output<F::Out>,
-    ) -> Result<Work, BoxError> {
-        let function = &mut self.function;
-        self.engine
-            .on_processing_time(context, out, |timer, ctx| function.on_timer(timer, ctx))
-    }
-
-    fn states(&mut self, visit: &mut dyn FnMut(&mut dyn Snapshot)) {
-        self.engine.backend.states(visit);
+    fn on_timer(&mut self, timer: Timer, ctx: &mut KeyedContext<'_, F::Key, F::Out>) -> UserResult {
+        self.0.on_timer(timer, ctx)
     }
 }
 
@@ -298,9 +161,9 @@ impl<F: KeyedProcess> Operator for KeyedOperator<F> {
         context: &mut OperatorContext,
         out: &mut Output<F::Out>,
     ) -> UserResult {
-        let (key, value) = record.value;
-        let mut ctx = self.engine.record(record.time, key, context, out);
-        self.function.on_record(value, &mut ctx)
+        self.record(record, context, out, |function, value, ctx| {
+            function.0.on_record(value, ctx)
+        })
     }
 
     fn on_batch(
@@ -310,21 +173,9 @@ impl<F: KeyedProcess> Operator for KeyedOperator<F> {
         out: &mut Output<F::Out>,
         at: &Position<'_>,
     ) -> UserResult {
-        let mut records = records.into_iter();
-        let mut index = 0;
-        while !records.as_slice().is_empty() {
-            let next = &records.as_slice()[..records.len().min(LOOKUPS)];
-            let count = next.len();
-            self.engine
-                .backend
-                .warm(next.iter().map(|record| &record.value.0));
-            for record in records.by_ref().take(count) {
-                at.set(index);
-                index += 1;
-                self.on_record(record, context, out)?;
-            }
-        }
-        Ok(())
+        self.batch(records, context, out, at, |function, value, ctx| {
+            function.0.on_record(value, ctx)
+        })
     }
 
     fn on_batch_end(
@@ -332,6 +183,6 @@ impl<F: KeyedProcess> Operator for KeyedOperator<F> {
         context: &mut OperatorContext,
         _: &mut Output<F::Out>,
     ) -> Result<Work, BoxError> {
-        Ok(self.engine.on_batch_end(context))
+        Ok(self.batch_end(context))
     }
 }

@@ -1,7 +1,8 @@
 //! Process functions: the user's own operators, with state and timers per key and with side outputs.
 //!
-//! A function is a struct that implements [`KeyedProcess`] (one keyed input) or
-//! [`ConnectedProcess`] (two). It is made on each worker by a closure that declares its states:
+//! A function is a struct that implements [`KeyedProcess`] (one keyed input), [`ConnectedProcess`] (two) or
+//! [`KeyedBroadcastProcess`] (one, and rules that all workers have); without keys there are closures,
+//! [`PlainConnectedProcess`] and [`BroadcastProcess`]. It is made on each worker by a closure that declares its states:
 //!
 //! ```
 //! use millstream_operators::{KeyedContext, KeyedProcess, States, Timer};
@@ -51,21 +52,30 @@
 //!
 //! `keyed.process("silence", make)` puts it into a job.
 
+mod broadcast;
 mod connected;
 mod context;
+mod engine;
 mod keyed;
+mod keyed_broadcast;
 mod plain;
+mod plain_connected;
 mod sides;
 mod states;
 
+pub use broadcast::{BroadcastProcess, BroadcastStreams};
 pub use connected::{ConnectedProcess, ConnectedStreams};
-pub use context::{KeyedContext, ProcessContext};
+pub use context::{BroadcastContext, KeyedContext, ProcessContext};
 pub use keyed::KeyedProcess;
+pub use keyed_broadcast::{KeyedBroadcastProcess, KeyedBroadcastStreams};
+pub use plain_connected::{PlainConnectedProcess, PlainConnectedStreams};
 pub use sides::{Side, SideRecords, SideTag, SideTags};
 pub use states::{AggregatingAccess, AggregatingState, States};
 
-pub(crate) use connected::ConnectedOperator;
-pub(crate) use keyed::KeyedOperator;
+pub(crate) use connected::{ConnectedOperator, TwoInputs};
+pub(crate) use engine::Engine;
+pub(crate) use keyed::{KeyedOperator, OneInput};
+pub(crate) use keyed_broadcast::{KeyedBroadcastOperator, WithRules};
 pub(crate) use sides::Collected;
 
 #[cfg(test)]

@@ -95,11 +95,7 @@ where
         context: &mut OperatorContext,
         out: &mut Output<U>,
     ) -> UserResult {
-        let mut ctx = ProcessContext {
-            time: record.time,
-            context,
-            out,
-        };
+        let mut ctx = ProcessContext::new(record.time, context, out);
         (self.function)(record.value, &mut ctx)
     }
 }

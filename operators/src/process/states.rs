@@ -3,8 +3,10 @@
 use crate::aggregate::Aggregator;
 use millstream_runtime::record::Key;
 use millstream_runtime::state::{
-    KeyedBackend, ListState, MapState, ReducingState, StateData, StateId, StateSpec, ValueState,
+    KeyedBackend, ListState, MapState, PerKey, ReducingState, StateData, StateId, StateSpec,
+    ValueState,
 };
+use millstream_runtime::time::{EventTime, Watermark};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use std::sync::Arc;
 /// are used with the context.
 ///
 /// A state is declared by its name, or by a [`StateSpec`] with a schema version, migrations or a time to
-/// live. Declaring panics, when the job is built, if a name is taken or reserved.
+/// live. A job is refused when it is built if a name is taken or reserved or a time to live is zero.
 pub struct States<'a, K> {
     backend: &'a mut KeyedBackend<K>,
 }
@@ -79,6 +81,17 @@ impl<V, G: Aggregator<V>> AggregatingState<V, G> {
             backend,
             state: self,
         }
+    }
+}
+
+impl<V, G: Aggregator<V>> PerKey for AggregatingState<V, G> {
+    fn keys<K: Key>(
+        self,
+        backend: &KeyedBackend<K>,
+        shard: u32,
+        now: (Watermark, EventTime),
+    ) -> Vec<K> {
+        backend.keys_of(self.0, shard, now)
     }
 }
 

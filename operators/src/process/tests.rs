@@ -1,6 +1,8 @@
 //! Process functions: side outputs, two inputs, what is refused; and in the folders' other files timers,
 //! time to live, a model of everything, and speed.
 
+mod broadcast;
+mod codec;
 mod model;
 mod speed;
 mod timers;

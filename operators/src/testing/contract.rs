@@ -102,9 +102,11 @@ where
     })
 }
 
-type Records<K, V> = Vec<(EventTime, (K, V))>;
+/// Records of a script that arrive together.
+pub(crate) type Records<K, V> = Vec<(EventTime, (K, V))>;
 
-fn compare<O, K, V>(
+/// [`in_every_way`] for an operator that `feed` feeds.
+pub(crate) fn compare<O, K, V>(
     make: impl Fn() -> Harness<O>,
     script: &[Step<K, V>],
     feed: impl Fn(&mut Harness<O>, Records<K, V>),

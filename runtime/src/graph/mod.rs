@@ -61,6 +61,8 @@ pub enum Exchange {
     Key,
     /// In turn to each worker.
     Rebalance,
+    /// To the first worker.
+    First,
     /// To the worker that the record names.
     Direct,
 }
@@ -72,6 +74,7 @@ impl Exchange {
             Exchange::Forward => "forward",
             Exchange::Key => "exchange by key",
             Exchange::Rebalance => "rebalance",
+            Exchange::First => "to one worker",
             Exchange::Direct => "broadcast",
         }
     }

@@ -3,8 +3,8 @@
 use super::keyed::{Current, Now};
 use super::spec::StateSpec;
 use super::timers::TimeDomain;
-use super::ttl::{Expiry, Stamped};
-use super::{KeyedTable, Slot, Snapshot, StateData};
+use super::ttl::{Expiry, Stamped, Table};
+use super::{Slot, Snapshot, StateData};
 use crate::operator::Work;
 use crate::record::{Key, NO_TIME};
 use crate::time::EventTime;
@@ -18,11 +18,13 @@ pub(super) trait AnyCell<K> {
     fn warm(&self, hashes: &[u64]) -> usize;
     fn next_sweep(&self, domain: TimeDomain) -> Option<EventTime>;
     fn sweep(&mut self, domain: TimeDomain, now: Now, budget: &mut usize) -> Work;
+    /// The keys of a shard that have this state.
+    fn keys(&self, shard: u32, now: Now, keys: &mut Vec<K>);
 }
 
 /// One named state, for all keys.
 pub(super) struct StateCell<K, S, X> {
-    table: KeyedTable<K, Stamped<S>>,
+    table: Table<K, S>,
     expiry: Option<Expiry>,
     /// The turn in which the current key was looked up, and what was found.
     found: (u64, Option<Slot>),
@@ -83,6 +85,16 @@ impl<K: Key, S: StateData, X: 'static> AnyCell<K> for StateCell<K, S, X> {
             }
             _ => Work::Done,
         }
+    }
+
+    fn keys(&self, shard: u32, now: Now, keys: &mut Vec<K>) {
+        let expired = |state: &Stamped<S>| {
+            let expiry = self.expiry.as_ref();
+            expiry.is_some_and(|expiry| expiry.expired(state.refreshed, now))
+        };
+        let states = self.table.iter_shard(shard);
+        let live = states.filter(|(_, _, state)| !expired(state));
+        keys.extend(live.map(|(_, key, _)| key.clone()));
     }
 }
 

@@ -5,9 +5,11 @@
 //! changes. It is named by a small typed id. The key is hashed once per record, and looked up
 //! at most once per state and record: the slot found is remembered until the key changes.
 
+use super::broadcast::BROADCAST;
 use super::cell::{Access, AnyCell, StateCell};
 use super::spec::StateSpec;
 use super::timers::{TimeDomain, Timer, Timers};
+use super::ttl::Ttl;
 use super::{Snapshot, StateData};
 use crate::hash::stable_hash;
 use crate::operator::Work;
@@ -15,6 +17,8 @@ use crate::record::{Key, NO_TIME};
 use crate::time::{EventTime, WATERMARK_MAX, Watermark};
 use std::marker::PhantomData;
 
+/// The names of the states that hold timers begin with this.
+const TIMERS: &str = "timers.";
 /// The name of the state that holds event-time timers.
 pub const EVENT_TIMERS: &str = "timers.event";
 /// The name of the state that holds processing-time timers.
@@ -87,6 +91,8 @@ pub struct KeyedBackend<K> {
     warmed: usize,
     /// Event time has come so far for what has expired: a timer in the past sees no older state.
     swept: EventTime,
+    /// What is wrong with the states that were declared.
+    fault: Option<String>,
 }
 
 impl<K: Key> Default for KeyedBackend<K> {
@@ -115,29 +121,19 @@ impl<K: Key> KeyedBackend<K> {
             hashes: Vec::new(),
             warmed: 0,
             swept: NO_TIME,
+            fault: None,
         }
     }
 
-    /// Declares a state.
-    ///
-    /// # Panics
-    /// When the name is taken or reserved.
+    /// Declares a state. What is wrong with it [`fault`](Self::fault) says.
     pub fn declare<S: StateData, X: 'static>(
         &mut self,
         spec: StateSpec<S>,
         extra: X,
     ) -> StateId<S, X> {
         let name = spec.name.clone();
-        let reserved = crate::driver::common_states();
-        assert!(
-            reserved.iter().all(|state| state.name != name) && !name.starts_with("timers."),
-            "the state name \"{name}\" is reserved: choose another"
-        );
-        let taken = |cell: &mut Box<dyn AnyCell<K>>| cell.snapshot().descriptor().name == name;
-        assert!(
-            !self.cells.iter_mut().any(taken),
-            "two states of one operator are named \"{name}\""
-        );
+        let fault = self.fault_of(&name, spec.ttl);
+        self.fault = self.fault.take().or(fault);
         self.cells
             .push(Box::new(StateCell::<K, S, X>::new(spec, extra)));
         StateId {
@@ -146,8 +142,38 @@ impl<K: Key> KeyedBackend<K> {
         }
     }
 
+    fn fault_of(&mut self, name: &str, ttl: Option<Ttl>) -> Option<String> {
+        let mut reserved = crate::driver::common_states().into_iter();
+        if reserved.any(|state| state.name == name)
+            || name.starts_with(TIMERS)
+            || name.starts_with(BROADCAST)
+        {
+            return Some(format!(
+                "the state name \"{name}\" is reserved: choose another"
+            ));
+        }
+        let taken = |cell: &mut Box<dyn AnyCell<K>>| cell.snapshot().descriptor().name == name;
+        if self.cells.iter_mut().any(taken) {
+            return Some(format!("two states of one operator are named \"{name}\""));
+        }
+        ttl.is_some_and(|ttl| ttl.is_zero())
+            .then(|| format!("the time to live of state \"{name}\" must be at least 1 ms"))
+    }
+
+    /// The first thing that is wrong with the states that were declared: a name that is taken or reserved, a
+    /// time to live of zero.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
     /// Builds what is not in snapshots. Called once, after the restore.
+    ///
+    /// # Panics
+    /// When there is a [`fault`](Self::fault).
     pub fn open(&mut self, watermark: Watermark, now_ms: EventTime) {
+        if let Some(fault) = &self.fault {
+            panic!("{fault}");
+        }
         self.current.now = Now {
             event: watermark,
             processing: now_ms,
@@ -211,6 +237,22 @@ impl<K: Key> KeyedBackend<K> {
         let cell = cell.and_then(|cell| cell.any().downcast_mut());
         let cell = cell.expect("a state is used by the operator that declared it");
         Access::new(cell, &self.current)
+    }
+
+    /// The keys that have the state `id`, of one of the [`SHARDS`](super::SHARDS) shards.
+    pub fn keys_of<S, X>(
+        &self,
+        id: StateId<S, X>,
+        shard: u32,
+        (watermark, now_ms): (Watermark, EventTime),
+    ) -> Vec<K> {
+        let mut keys = Vec::new();
+        let now = Now {
+            event: watermark,
+            processing: now_ms,
+        };
+        self.cells[id.index as usize].keys(shard, now, &mut keys);
+        keys
     }
 
     /// Registers a timer for the current key; whether it was not pending already.

@@ -9,6 +9,7 @@ use super::cell::Access;
 use super::keyed::{KeyedBackend, StateId};
 use super::spec::StateSpec;
 use crate::record::Key;
+use crate::time::{EventTime, Watermark};
 use std::collections::BTreeMap;
 
 macro_rules! copied {
@@ -33,6 +34,37 @@ copied!(ListState<T>);
 /// A sorted map per key.
 pub struct MapState<M, V>(StateId<BTreeMap<M, V>>);
 copied!(MapState<M, V>);
+
+/// A state of which there is one per key: any kind.
+pub trait PerKey: Copy {
+    /// The keys of one of the [`SHARDS`](super::SHARDS) shards that have the state at this watermark and
+    /// processing time.
+    fn keys<K: Key>(
+        self,
+        backend: &KeyedBackend<K>,
+        shard: u32,
+        now: (Watermark, EventTime),
+    ) -> Vec<K>;
+}
+
+macro_rules! per_key {
+    ($name:ident<$($of:ident),+>) => {
+        impl<$($of),+> PerKey for $name<$($of),+> {
+            fn keys<Key_: Key>(
+                self,
+                backend: &KeyedBackend<Key_>,
+                shard: u32,
+                now: (Watermark, EventTime),
+            ) -> Vec<Key_> {
+                backend.keys_of(self.0, shard, now)
+            }
+        }
+    };
+}
+per_key!(ValueState<T>);
+per_key!(ListState<T>);
+per_key!(MapState<M, V>);
+per_key!(ReducingState<T>);
 
 /// Works a value into what is there.
 type Combine<T> = Box<dyn Fn(&mut T, T)>;

@@ -8,6 +8,7 @@
 #[cfg(feature = "abomonation")]
 pub mod abomonated;
 mod blob;
+mod broadcast;
 mod cell;
 mod codec;
 mod keyed;
@@ -20,11 +21,12 @@ mod ttl;
 #[cfg(feature = "abomonation")]
 pub use abomonated::{Abomonated, Layout};
 pub use blob::BlobState;
+pub use broadcast::BroadcastState;
 pub use cell::Access;
 pub use codec::{Codec, Compact};
 pub use keyed::{EVENT_TIMERS, KeyedBackend, PROCESSING_TIMERS, StateId};
 pub use kinds::{
-    ListAccess, ListState, MapAccess, MapState, ReducingAccess, ReducingState, ValueAccess,
+    ListAccess, ListState, MapAccess, MapState, PerKey, ReducingAccess, ReducingState, ValueAccess,
     ValueState,
 };
 pub use spec::StateSpec;

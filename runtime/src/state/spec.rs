@@ -1,20 +1,21 @@
-//! What a state is declared with: its name, its schema version, how old versions migrate, its time to
-//! live.
+//! What a state is declared with: its name, its schema version, how old versions migrate, its codec, its
+//! time to live.
 
+use super::codec::ValueCodec;
 use super::table::Decode;
-use super::ttl::{Stamped, Ttl};
+use super::ttl::{Stamped, StampedCodec, Table, Ttl};
 use super::{Codec, Compact, KeyedTable, StateData};
 use crate::record::Key;
 
 /// How a state is declared. A name alone is enough: `"count".into()`.
 ///
-/// # Panics
-/// Declaring panics, while the job is built, when the name is taken or reserved (`watermark`,
-/// `timers.…`).
+/// A job is refused when it is built if a name is taken or reserved (`watermark`, `timers.…`, `broadcast.…`) or
+/// a time to live is less than a millisecond.
 pub struct StateSpec<S> {
     pub(super) name: String,
     pub(super) ttl: Option<Ttl>,
     version: u32,
+    codec: Option<Box<dyn ValueCodec<S>>>,
     migrations: Vec<(u32, Decode<Stamped<S>>)>,
 }
 
@@ -25,6 +26,7 @@ impl<S: StateData> StateSpec<S> {
             name: name.into(),
             ttl: None,
             version: 1,
+            codec: None,
             migrations: Vec::new(),
         }
     }
@@ -35,7 +37,16 @@ impl<S: StateData> StateSpec<S> {
         self
     }
 
-    /// Says how a value of schema version `from`, of type `Old`, becomes a value of now.
+    /// Encodes the state with another codec than the compact one, for example the one that copies memory
+    /// (feature `abomonation`). What another codec wrote is not read: a change of codec needs a new
+    /// schema version and a migration from what the compact codec wrote.
+    pub fn with_codec(mut self, codec: impl Codec<S>) -> Self {
+        self.codec = Some(Box::new(codec));
+        self
+    }
+
+    /// Says how a value of schema version `from`, of type `Old` and in the compact codec, becomes a value
+    /// of now.
     pub fn with_migration<Old: StateData>(
         mut self,
         from: u32,
@@ -61,8 +72,10 @@ impl<S: StateData> StateSpec<S> {
         self
     }
 
-    pub(super) fn table<K: Key>(self) -> KeyedTable<K, Stamped<S>> {
-        let mut table = KeyedTable::new(self.name).with_version(self.version);
+    pub(super) fn table<K: Key>(self) -> Table<K, S> {
+        let codec = StampedCodec::new(self.codec);
+        let table = KeyedTable::new(self.name).with_version(self.version);
+        let mut table = table.with_codec(codec);
         for (from, decode) in self.migrations {
             table = table.with_decoder(from, decode);
         }

@@ -7,9 +7,11 @@
 //! into a later bucket if it was refreshed meanwhile: so each key costs one look per time to live,
 //! however often it is refreshed. The index is no part of a snapshot: it is built after a restore.
 
+use super::codec::{Codec, Compact, ValueCodec};
 use super::keyed::Now;
 use super::timers::TimeDomain;
 use super::{KeyedTable, Slot, StateData};
+use crate::error::Result as RuntimeResult;
 use crate::operator::Work;
 use crate::record::{Key, NO_TIME};
 use crate::time::EventTime;
@@ -30,30 +32,21 @@ pub struct Ttl {
 }
 
 impl Ttl {
-    /// State expires when event time is `after` beyond the last refresh.
-    ///
-    /// # Panics
-    /// When `after` is less than a millisecond.
+    /// State expires when event time is `after` beyond the last refresh: at least a millisecond, or the job is
+    /// refused when it is built.
     pub fn event_time(after: Duration) -> Self {
         Ttl::new(after, TimeDomain::Event)
     }
 
-    /// State expires when processing time is `after` beyond the last refresh.
-    ///
-    /// # Panics
-    /// When `after` is less than a millisecond.
+    /// State expires when processing time is `after` beyond the last refresh: at least a millisecond, or the
+    /// job is refused when it is built.
     pub fn processing_time(after: Duration) -> Self {
         Ttl::new(after, TimeDomain::Processing)
     }
 
     fn new(after: Duration, domain: TimeDomain) -> Self {
-        let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
-        assert!(
-            after_ms > 0,
-            "the time to live of a state must be at least 1 ms, not {after:?}"
-        );
         Ttl {
-            after_ms,
+            after_ms: i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
             domain,
             on_read: false,
         }
@@ -63,6 +56,11 @@ impl Ttl {
     pub fn refreshed_by_reads(mut self) -> Self {
         self.on_read = true;
         self
+    }
+
+    /// Whether it is less than a millisecond: nothing would ever be kept.
+    pub(super) fn is_zero(&self) -> bool {
+        self.after_ms == 0
     }
 
     pub(super) fn domain(&self) -> TimeDomain {
@@ -87,6 +85,9 @@ pub(super) struct Stamped<S> {
     pub value: S,
 }
 
+/// The table of a state.
+pub(super) type Table<K, S> = KeyedTable<K, Stamped<S>, StampedCodec<S>>;
+
 /// One byte when there is none, whatever the in-memory value that says so.
 fn put_stamp<S: Serializer>(stamp: &EventTime, to: S) -> Result<S::Ok, S::Error> {
     (*stamp != NO_TIME).then_some(*stamp).serialize(to)
@@ -94,6 +95,57 @@ fn put_stamp<S: Serializer>(stamp: &EventTime, to: S) -> Result<S::Ok, S::Error>
 
 fn take_stamp<'de, D: Deserializer<'de>>(from: D) -> Result<EventTime, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(NO_TIME))
+}
+
+/// Encodes a stamp and, behind it, the value by the codec that was chosen for it.
+pub(super) struct StampedCodec<S> {
+    /// `None`: the compact one.
+    value: Option<Box<dyn ValueCodec<S>>>,
+}
+
+impl<S> StampedCodec<S> {
+    pub fn new(value: Option<Box<dyn ValueCodec<S>>>) -> Self {
+        StampedCodec { value }
+    }
+}
+
+impl<S> Default for StampedCodec<S> {
+    fn default() -> Self {
+        StampedCodec::new(None)
+    }
+}
+
+/// A stamp alone.
+#[derive(Serialize, Deserialize)]
+struct Stamp(#[serde(serialize_with = "put_stamp", deserialize_with = "take_stamp")] EventTime);
+
+impl<S: StateData> Codec<Stamped<S>> for StampedCodec<S> {
+    fn fingerprint(&self) -> String {
+        match &self.value {
+            None => Codec::<Stamped<S>>::fingerprint(&Compact),
+            Some(codec) => codec.name(),
+        }
+    }
+
+    #[inline]
+    fn encode(&self, state: &Stamped<S>, to: &mut Vec<u8>) {
+        match &self.value {
+            None => Compact.encode(state, to),
+            Some(codec) => {
+                Compact.encode(&Stamp(state.refreshed), to);
+                codec.put(&state.value, to);
+            }
+        }
+    }
+
+    fn decode(&self, bytes: &[u8]) -> RuntimeResult<Stamped<S>> {
+        let Some(codec) = &self.value else {
+            return Compact.decode(bytes);
+        };
+        let (Stamp(refreshed), rest) = Compact::decode_front(bytes)?;
+        let value = codec.take(rest)?;
+        Ok(Stamped { refreshed, value })
+    }
 }
 
 /// When which slots expire; see the module's documentation.
@@ -148,7 +200,7 @@ impl Expiry {
     pub fn sweep<K: Key, S: StateData>(
         &mut self,
         now: Now,
-        table: &mut KeyedTable<K, Stamped<S>>,
+        table: &mut Table<K, S>,
         budget: &mut usize,
     ) -> Work {
         let until = self.now(now);

@@ -144,7 +144,7 @@ fn a_time_to_live_may_be_given_later() {
 }
 
 #[test]
-#[should_panic(expected = "the time to live of a state must be at least 1 ms, not 0ns")]
+#[should_panic(expected = "the time to live of state \"value\" must be at least 1 ms")]
 fn a_time_to_live_of_zero_is_refused() {
     memory!(Ttl::event_time(Duration::ZERO));
 }

@@ -21,9 +21,47 @@ pub trait Codec<T>: Default + 'static {
     fn decode(&self, bytes: &[u8]) -> Result<T>;
 }
 
+/// A [`Codec`] whose type is forgotten: of a state for which one was chosen.
+pub(super) trait ValueCodec<T>: 'static {
+    fn name(&self) -> String;
+    fn put(&self, value: &T, to: &mut Vec<u8>);
+    fn take(&self, bytes: &[u8]) -> Result<T>;
+}
+
+impl<T, C: Codec<T>> ValueCodec<T> for C {
+    fn name(&self) -> String {
+        self.fingerprint()
+    }
+
+    fn put(&self, value: &T, to: &mut Vec<u8>) {
+        self.encode(value, to);
+    }
+
+    fn take(&self, bytes: &[u8]) -> Result<T> {
+        self.decode(bytes)
+    }
+}
+
 /// The default codec: serde values in postcard's compact format (varints, no field names).
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Compact;
+
+impl Compact {
+    /// Decodes a value from the front of `bytes`; also returns the rest.
+    pub(super) fn decode_front<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8])> {
+        postcard::take_from_bytes(bytes).map_err(|error| {
+            Error::new(
+                ErrorKind::Restore,
+                format!(
+                    "{} does not decode from {} bytes",
+                    std::any::type_name::<T>(),
+                    bytes.len()
+                ),
+            )
+            .with_source(error.to_string())
+        })
+    }
+}
 
 impl<T: Serialize + DeserializeOwned> Codec<T> for Compact {
     fn fingerprint(&self) -> String {
@@ -37,17 +75,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Compact {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<T> {
-        let (value, rest) = postcard::take_from_bytes(bytes).map_err(|error| {
-            Error::new(
-                ErrorKind::Restore,
-                format!(
-                    "{} does not decode from {} bytes",
-                    std::any::type_name::<T>(),
-                    bytes.len()
-                ),
-            )
-            .with_source(error.to_string())
-        })?;
+        let (value, rest) = Compact::decode_front(bytes)?;
         if !rest.is_empty() {
             return Err(Error::new(
                 ErrorKind::Restore,

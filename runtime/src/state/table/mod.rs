@@ -118,6 +118,13 @@ impl<K: TableKey, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         self
     }
 
+    /// Encodes states with `codec`.
+    pub(super) fn with_codec(mut self, codec: C) -> Self {
+        self.descriptor.codec = codec.fingerprint();
+        self.codec = codec;
+        self
+    }
+
     fn live_on(&mut self, groups: KeyGroups, worker: usize) {
         assert!(self.is_empty(), "a table is assigned before it is filled");
         self.groups = groups;
@@ -363,12 +370,16 @@ impl<K: TableKey, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
 
     /// All keys and states, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &K, &S)> {
-        self.shards.iter().zip(0..).flat_map(|(cells, shard)| {
-            let places = 0..cells.cells.len() as u32;
-            places.filter_map(move |index| {
-                let (key, state) = cells.get(index)?;
-                Some((Slot { shard, index }, key, state))
-            })
+        (0..SHARDS).flat_map(|shard| self.iter_shard(shard))
+    }
+
+    /// The keys and states of one of the [`SHARDS`] shards.
+    pub fn iter_shard(&self, shard: u32) -> impl Iterator<Item = (Slot, &K, &S)> {
+        let cells = &self.shards[shard as usize];
+        let places = 0..cells.cells.len() as u32;
+        places.filter_map(move |index| {
+            let (key, state) = cells.get(index)?;
+            Some((Slot { shard, index }, key, state))
         })
     }
 }
