@@ -1,5 +1,6 @@
 //! From the job graph to a timely dataflow on one worker.
 
+use super::alarm::Alarm;
 use super::context::{Doing, WorkerContext};
 use super::control;
 use super::faults::Faults;
@@ -271,6 +272,10 @@ impl<'a, 's> Site<'a, 's> {
 
     pub(crate) fn activator(&self) -> Activator {
         self.compiler.scope.activator_for(self.address())
+    }
+
+    pub(crate) fn alarm(&self) -> Alarm {
+        Alarm::new(&self.worker.alarms, self.activator())
     }
 
     pub(crate) fn waker(&self) -> crate::source::Waker {

@@ -4,6 +4,7 @@
 use crate::checkpoint::{Block, BlockKind, PartWriter, Restored};
 use crate::clock::SharedClock;
 use crate::config::{Guarantee, JobConfig};
+use crate::driver::alarm::Alarms;
 use crate::driver::barrier::BlockSizes;
 use crate::driver::control::Report;
 use crate::error::{Error, Result};
@@ -21,6 +22,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use timely::scheduling::activate::Activator;
 
 /// Which operator runs now and which record of its batch it is at: what an error or a panic of a user's
@@ -89,6 +91,8 @@ pub(crate) struct WorkerContext {
     pub clock: SharedClock,
     /// Processing time at the begin of this step of the worker.
     now_ns: Cell<i64>,
+    /// When operators want to be woken.
+    pub alarms: Rc<Alarms>,
     pub registry: Arc<Registry>,
     pub control: Arc<JobControl>,
     pub restored: Option<Arc<Restored>>,
@@ -132,6 +136,7 @@ impl WorkerContext {
             config: job.config.clone(),
             now_ns: Cell::new(job.clock.now_ns()),
             clock: job.clock.clone(),
+            alarms: Rc::default(),
             registry: job.registry.clone(),
             control,
             restored: job.restored.clone(),
@@ -158,10 +163,13 @@ impl WorkerContext {
         self.restored.as_ref().map_or(0, |r| r.checkpoint())
     }
 
-    /// A step of the worker begins: reads the clock, once for all operators that do not need it to the
-    /// microsecond.
-    pub fn begin_step(&self) {
-        self.now_ns.set(self.clock.now_ns());
+    /// A step of the worker begins: reads the clock, once for all operators, and wakes those whose time has
+    /// come. How long until the next one wants to be woken.
+    pub fn begin_step(&self) -> Option<Duration> {
+        let now_ns = self.clock.now_ns();
+        self.now_ns.set(now_ns);
+        self.alarms.ring(now_ns);
+        self.alarms.next_in_ns(now_ns).map(Duration::from_nanos)
     }
 
     /// Processing time in nanoseconds since the Unix epoch, as of the begin of this step.

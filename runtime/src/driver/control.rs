@@ -167,7 +167,7 @@ fn coordinator<'s>(
     let mut receiver = Receiver::connect(&mut builder, reports, Some(Box::new(to_first)));
     let (mut out, produced, stream) = open_output::<(usize, Control)>(&mut builder, scope);
     let path = builder.operator_info().address;
-    let mut alarm = Alarm::new(scope.activator_for(path.clone()));
+    let alarm = Alarm::new(&worker.alarms, scope.activator_for(path.clone()));
     let mut decide = (worker.worker == 0).then(|| {
         worker
             .control
@@ -191,8 +191,7 @@ fn coordinator<'s>(
             }
         }
         match coordinator.turn() {
-            Ok(Some(wait)) => alarm.after(wait, worker.clock.as_ref()),
-            Ok(None) => {}
+            Ok(at_ns) => alarm.at(at_ns),
             Err(error) => worker.control.fail(error),
         }
         for control in coordinator.take_controls() {

@@ -48,7 +48,7 @@ pub(super) fn build<O: OperatorCore, I: Inputs<O> + 'static>(
     let mut driver = OperatorDriver {
         consumed: inputs.consumed(),
         produced: site.produced(),
-        alarm: Alarm::new(site.activator()),
+        alarm: site.alarm(),
         station,
         inputs,
     };
@@ -81,8 +81,8 @@ impl<O: OperatorCore, I: Inputs<O>> OperatorDriver<O, I> {
         publish(progress, &self.consumed, &self.produced);
         if again {
             self.alarm.now();
-        } else if let Some(wait) = station.due_in() {
-            self.alarm.after(wait, station.worker.clock.as_ref());
+        } else {
+            self.alarm.at(station.next_due_ns());
         }
         Ok(())
     }

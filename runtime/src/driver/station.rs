@@ -17,7 +17,6 @@ use crate::state::{BlobState, SliceBudget, Snapshot, StateDescriptor};
 use crate::time::{CheckpointId, Epoch, EventTime, Time, WATERMARK_MAX, WATERMARK_MIN, Watermark};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 use timely::progress::ChangeBatch;
 use timely::progress::operate::SharedProgress;
 
@@ -406,11 +405,12 @@ impl<O: OperatorCore> Station<O> {
         self.context.metrics.state_keys.set(keys as u64);
     }
 
-    /// The milliseconds until processing time wants something.
-    pub fn due_in(&self) -> Option<Duration> {
+    /// When processing time wants something, on the job's clock.
+    pub fn next_due_ns(&self) -> Option<i64> {
+        // What is due already waits for something else: in micro-batch mode for the end of the batch.
         let due = self.operator.next_processing_time()?;
-        let wait = (due - self.context.now_ms).max(1);
-        Some(Duration::from_millis(wait as u64))
+        let due = due.max(self.context.now_ms + 1);
+        Some(due.saturating_mul(1_000_000))
     }
 }
 

@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use timely::CommunicationConfig;
 use timely::communication::{Allocator, WorkerGuards, initialize_from};
 use timely::logging::TimelyProgressEventBuilder;
 use timely::worker::{ProgressMode, Worker};
@@ -49,7 +50,7 @@ pub(super) fn launch(job: Prepared) -> Result<JobHandle> {
     let mut watchers = discovery::start(&job, &control, enumerators)
         // Those that watch other sources already must not outlive the attempt.
         .inspect_err(|_| control.set_ended())?;
-    let (builders, others) = timely::CommunicationConfig::Process(job.config.workers)
+    let (builders, others) = communication(job.config.workers)
         .try_build()
         .map_err(|error| Error::new(ErrorKind::Internal, error))?;
     let job = Arc::new(job);
@@ -75,6 +76,15 @@ pub(super) fn launch(job: Prepared) -> Result<JobHandle> {
         watchers,
         view,
     }))
+}
+
+/// A single worker needs no channels between threads; with them, each message would allocate, and wake the
+/// thread that has sent it.
+fn communication(workers: usize) -> CommunicationConfig {
+    match workers {
+        1 => CommunicationConfig::Thread,
+        workers => CommunicationConfig::Process(workers),
+    }
 }
 
 /// Builds and steps one worker. A panic ends the job with the operator's name.
@@ -156,7 +166,7 @@ fn step(worker: &mut Worker, context: &Rc<WorkerContext>, spin: bool) {
     let mut before_ns = context.now_ns();
     let mut flushed_ns = before_ns;
     while !context.halted.get() && !context.control.has_failed() {
-        context.begin_step();
+        let alarm = context.begin_step();
         if measure {
             // What the last step took. A call either steps or parks, never both.
             let (now_ns, ran) = (context.now_ns(), context.ran.replace(false));
@@ -174,11 +184,12 @@ fn step(worker: &mut Worker, context: &Rc<WorkerContext>, spin: bool) {
                 logs.flush();
             }
         }
-        if spin {
-            worker.step();
-        } else {
-            worker.step_or_park(Some(LONGEST_PARK));
-        }
+        let park = match alarm {
+            _ if spin => Duration::ZERO,
+            Some(alarm) => alarm.min(LONGEST_PARK),
+            None => LONGEST_PARK,
+        };
+        worker.step_or_park(Some(park));
     }
 }
 

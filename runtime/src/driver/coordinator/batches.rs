@@ -2,7 +2,7 @@
 
 use super::Coordinator;
 use super::pending::Phase;
-use crate::clock::Stopwatch;
+use crate::driver::alarm::after;
 use crate::time::Epoch;
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ pub(super) struct Batches {
     pub wanted: bool,
     /// Something was read since the last barrier.
     pub unsaved: bool,
-    /// Since the last trigger; `None`: there was none yet.
-    last: Option<Stopwatch>,
+    /// When the last one was triggered; `None`: none was yet.
+    last_ns: Option<i64>,
 }
 
 impl Batches {
@@ -24,7 +24,7 @@ impl Batches {
             until: None,
             wanted: true,
             unsaved: false,
-            last: None,
+            last_ns: None,
         }
     }
 
@@ -45,21 +45,21 @@ impl Batches {
         false
     }
 
-    /// How long until the interval has passed; `None`: it has.
-    fn pause(&self, interval: Duration) -> Option<Duration> {
-        let elapsed = self.last?.elapsed();
-        (elapsed < interval).then(|| interval - elapsed)
+    /// When the interval since the last trigger has passed; `None`: it has.
+    fn pause_until_ns(&self, now_ns: i64, interval: Duration) -> Option<i64> {
+        let until_ns = after(self.last_ns?, interval);
+        (now_ns < until_ns).then_some(until_ns)
     }
 
-    fn trigger(&mut self) {
-        self.last = Some(Stopwatch::start());
+    fn trigger(&mut self, now_ns: i64) {
+        self.last_ns = Some(now_ns);
         self.wanted = false;
     }
 }
 
 impl Coordinator {
     /// Triggers a batch when one is wanted and due; returns when to look again.
-    pub(super) fn turn_batched(&mut self, interval: Duration) -> Option<Duration> {
+    pub(super) fn turn_batched(&mut self, interval: Duration) -> Option<i64> {
         let completed = self.worker.completed_epoch.get();
         let control = &self.worker.control;
         if self
@@ -76,20 +76,21 @@ impl Coordinator {
             // What was read last is committed by a checkpoint of its own, if no batch follows it.
             let unsaved = self.batches.unsaved;
             if !(unsaved && self.checkpoint_is_due()) {
-                return self.next_checkpoint().filter(|_| unsaved);
+                return self.next_checkpoint_ns().filter(|_| unsaved);
             }
         }
-        if let Some(wait) = self.batches.pause(interval)
+        let now_ns = self.worker.now_ns();
+        if let Some(until_ns) = self.batches.pause_until_ns(now_ns, interval)
             && !ends
         {
-            return Some(wait);
+            return Some(until_ns);
         }
         self.trigger();
         None
     }
 
     fn trigger(&mut self) {
-        self.batches.trigger();
+        self.batches.trigger(self.worker.now_ns());
         match self.due() {
             Some(purpose) => self.inject(purpose),
             None => self.raise(self.epoch.next(), false, true),
@@ -105,13 +106,13 @@ mod tests {
     #[test]
     fn a_batch_that_read_something_is_followed_by_another_and_wants_to_be_saved() {
         let mut batches = Batches::new();
-        batches.trigger();
+        batches.trigger(0);
         batches.until = Some(Epoch(7));
         assert!(batches.is_under_way(Epoch(6), || unreachable!("it is under way")));
         assert!(!batches.is_under_way(Epoch(7), || true));
         assert!(batches.wanted && batches.unsaved);
 
-        batches.trigger();
+        batches.trigger(0);
         batches.until = Some(Epoch(8));
         batches.unsaved = false;
         assert!(!batches.is_under_way(Epoch(8), || false));
@@ -120,11 +121,12 @@ mod tests {
 
     #[test]
     fn the_first_trigger_does_not_wait_for_the_interval() {
-        let hour = Duration::from_secs(3_600);
+        let interval = Duration::from_nanos(50);
         let mut batches = Batches::new();
-        assert_eq!(batches.pause(hour), None);
-        batches.trigger();
-        assert!(batches.pause(hour).is_some());
-        assert_eq!(batches.pause(Duration::ZERO), None);
+        assert_eq!(batches.pause_until_ns(100, interval), None);
+        batches.trigger(100);
+        assert_eq!(batches.pause_until_ns(149, interval), Some(150));
+        assert_eq!(batches.pause_until_ns(150, interval), None);
+        assert_eq!(batches.pause_until_ns(100, Duration::ZERO), None);
     }
 }

@@ -3,26 +3,19 @@
 use super::Coordinator;
 use super::pending::{Pending, Phase, Purpose};
 use crate::checkpoint::{MANIFEST_VERSION, Manifest, OperatorEntry, PartFile, next_parts};
-use crate::clock::Stopwatch;
+use crate::driver::alarm::after;
 use crate::driver::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::control::Outcome;
 use crate::time::{CheckpointId, Epoch};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 impl Coordinator {
-    /// How long until the next barrier is due, while none is under way.
-    pub(super) fn next_checkpoint(&self) -> Option<Duration> {
-        if self.phase != Phase::Idle || !self.worker.checkpoint.is_durable() {
-            return None;
-        }
+    /// When the next barrier is due, while none is under way.
+    pub(super) fn next_checkpoint_ns(&self) -> Option<i64> {
+        let possible = self.phase == Phase::Idle && self.worker.checkpoint.is_durable();
         let interval = self.worker.config.checkpoint_interval;
-        Some(
-            interval
-                .saturating_sub(self.last_checkpoint.elapsed())
-                .max(Duration::from_micros(100)),
-        )
+        possible.then(|| after(self.last_checkpoint_ns, interval))
     }
 
     /// The barrier that is due, if any.
@@ -40,8 +33,8 @@ impl Coordinator {
     }
 
     pub(super) fn checkpoint_is_due(&self) -> bool {
-        let interval = self.worker.config.checkpoint_interval;
-        self.worker.checkpoint.is_durable() && self.last_checkpoint.elapsed() >= interval
+        let now_ns = self.worker.now_ns();
+        self.next_checkpoint_ns().is_some_and(|due| due <= now_ns)
     }
 
     /// Injects the barrier that ends the current period.
@@ -179,7 +172,7 @@ impl Coordinator {
         }
         self.controls.push(Control::Complete(pending.checkpoint));
         self.phase = Phase::Commit;
-        self.last_checkpoint = Stopwatch::start();
+        self.last_checkpoint_ns = self.worker.now_ns();
     }
 
     /// The checkpoint could not be written: the job goes on, and the next one is whole.
@@ -199,7 +192,7 @@ impl Coordinator {
             "checkpoint failed, the job goes on"
         );
         self.whole_next = true;
-        self.last_checkpoint = Stopwatch::start();
+        self.last_checkpoint_ns = self.worker.now_ns();
         if pending.purpose.ends_the_job() {
             pending.failure = Some(failure.to_owned());
         } else {

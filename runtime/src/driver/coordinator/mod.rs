@@ -7,10 +7,10 @@ mod batches;
 mod checkpoints;
 mod pending;
 
+use super::alarm::after;
 use super::context::WorkerContext;
 use super::control::{Control, Report};
 use crate::checkpoint::Manifest;
-use crate::clock::Stopwatch;
 use crate::config::{Mode, Resume};
 use crate::error::Result;
 use crate::job::control::{BoardEntry, Request};
@@ -18,7 +18,6 @@ use crate::time::Epoch;
 use batches::Batches;
 use pending::{Pending, Phase, Purpose};
 use std::rc::Rc;
-use std::time::Duration;
 
 pub(crate) struct Coordinator {
     worker: Rc<WorkerContext>,
@@ -31,8 +30,8 @@ pub(crate) struct Coordinator {
     publishing: Option<Manifest>,
     /// The next snapshot must be whole.
     whole_next: bool,
-    last_checkpoint: Stopwatch,
-    last_tick: Stopwatch,
+    last_checkpoint_ns: i64,
+    last_tick_ns: i64,
     batches: Batches,
     sources_left: usize,
     requested: Option<Purpose>,
@@ -56,8 +55,8 @@ impl Coordinator {
             newest: None,
             publishing: None,
             whole_next: true,
-            last_checkpoint: Stopwatch::start(),
-            last_tick: Stopwatch::start(),
+            last_checkpoint_ns: worker.now_ns(),
+            last_tick_ns: worker.now_ns(),
             batches: Batches::new(),
             sources_left: sources * worker.workers,
             requested: None,
@@ -85,8 +84,8 @@ impl Coordinator {
         }
     }
 
-    /// Decides what is due; returns how long until something will be due again.
-    pub fn turn(&mut self) -> Result<Option<Duration>> {
+    /// Decides what is due; returns when something will be due again, on the job's clock.
+    pub fn turn(&mut self) -> Result<Option<i64>> {
         self.take_board();
         self.take_requests();
         if let Some(pending) = &self.pending
@@ -107,28 +106,25 @@ impl Coordinator {
         }
     }
 
-    fn turn_continuous(&mut self) -> Option<Duration> {
+    fn turn_continuous(&mut self) -> Option<i64> {
         if let Some(purpose) = self.due() {
             self.inject(purpose);
         }
         let tick = self.tick();
-        let checkpoint = self.next_checkpoint();
+        let checkpoint = self.next_checkpoint_ns();
         tick.into_iter().chain(checkpoint).min()
     }
 
     /// Raises the tick when its time has come and records flow; returns when to look again.
-    fn tick(&mut self) -> Option<Duration> {
+    fn tick(&mut self) -> Option<i64> {
         let tick = self.worker.config.tick;
-        let elapsed = self.last_tick.elapsed();
-        if elapsed < tick {
-            return Some(tick - elapsed);
-        }
-        if self.worker.control.take_activity() {
+        if self.worker.now_ns() >= after(self.last_tick_ns, tick) {
+            if !self.worker.control.take_activity() {
+                return None; // the first record after the pause wakes the coordinator
+            }
             self.raise(self.epoch.next(), false, true);
-            Some(tick)
-        } else {
-            None // the first record after the pause wakes the coordinator
         }
+        Some(after(self.last_tick_ns, tick))
     }
 
     fn early_tick(&mut self) {
@@ -140,7 +136,7 @@ impl Coordinator {
 
     fn raise(&mut self, epoch: Epoch, whole: bool, read: bool) {
         self.epoch = epoch;
-        self.last_tick = Stopwatch::start();
+        self.last_tick_ns = self.worker.now_ns();
         self.controls.push(Control::Advance { epoch, whole, read });
     }
 

@@ -37,6 +37,7 @@ impl<S: Source> SourceDriver<S> {
                 }
                 if std::mem::take(&mut self.resumed) || self.has_input() {
                     self.worker.report(Report::BatchWanted);
+                    return Ok(Reading::Asked);
                 }
                 return Ok(Reading::Dry);
             }

@@ -66,7 +66,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
             flag.store(true, Ordering::Release);
             wake.wake();
         });
-        let mut alarm = Alarm::new(site.activator());
+        let alarm = site.alarm();
         site.worker.sources.borrow_mut().push(site.activator());
         let worker = site.worker.clone();
         let node = site.node;
@@ -116,7 +116,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
             worker,
         };
         let produced = site.produced();
-        site.run(move |progress| driver.turn(progress, &produced, &mut alarm));
+        site.run(move |progress| driver.turn(progress, &produced, &alarm));
         Ok(())
     }
 }
@@ -155,7 +155,7 @@ impl<S: Source> SourceDriver<S> {
         &mut self,
         progress: &mut SharedProgress<Time>,
         produced: &[Changes],
-        alarm: &mut Alarm,
+        alarm: &Alarm,
     ) -> Result<()> {
         let turn = Turn::default();
         // It may have been woken by an alarm that is later than the begin of this step.
@@ -176,13 +176,14 @@ impl<S: Source> SourceDriver<S> {
         publish(progress, &[], produced);
         match reading {
             Reading::More => alarm.now(),
-            Reading::Dry => {
-                if let Some(wait) = self.next_poll() {
-                    alarm.after(wait, self.worker.clock.as_ref());
-                }
-            }
+            Reading::Dry => alarm.at(self.next_poll_ns()),
             // The completed epoch wakes all sources.
-            Reading::Throttled => self.throttled_since_ns = Some(self.worker.now_ns()),
+            Reading::Throttled => {
+                self.throttled_since_ns = Some(self.worker.now_ns());
+                alarm.at(None);
+            }
+            // The next epoch wakes all sources.
+            Reading::Asked => alarm.at(None),
         }
         self.show_in_flight();
         Ok(())

@@ -2,6 +2,7 @@
 //! over or too much is under way.
 
 use super::SourceDriver;
+use crate::driver::alarm::after;
 use crate::driver::context::Doing;
 use crate::driver::control::Report;
 use crate::driver::turn::Turn;
@@ -9,7 +10,6 @@ use crate::error::Result;
 use crate::operator::BATCH_RECORDS;
 use crate::source::{Batch, ReadStatus, Source};
 use crate::time::EventTime;
-use std::time::Duration;
 
 /// The most records of a turn in continuous mode: they are still in the cache when the next operator takes
 /// them.
@@ -26,6 +26,8 @@ pub(super) enum Reading {
     Dry,
     /// Too much is under way.
     Throttled,
+    /// In micro-batch mode: there is something to read, and a batch was asked for.
+    Asked,
 }
 
 impl<S: Source> SourceDriver<S> {
@@ -107,7 +109,7 @@ impl<S: Source> SourceDriver<S> {
             ReadStatus::More | ReadStatus::Finished => None,
             // Polled again when the waker or anything else activates the source.
             ReadStatus::Waiting => None,
-            ReadStatus::WaitFor(wait) => Some(now_ns + wait.as_nanos() as i64),
+            ReadStatus::WaitFor(wait) => Some(after(now_ns, wait)),
         };
         let count = self.take(index, batch, now_ns.div_euclid(1_000_000))?;
         if status == ReadStatus::Finished {
@@ -155,17 +157,16 @@ impl<S: Source> SourceDriver<S> {
         Ok(count)
     }
 
-    /// How long until some split wants to be polled, or an idle timeout is to be looked at.
-    pub(super) fn next_poll(&self) -> Option<Duration> {
-        let now = self.worker.now_ns();
+    /// When some split wants to be polled, or an idle timeout is to be looked at.
+    pub(super) fn next_poll_ns(&self) -> Option<i64> {
+        let now_ns = self.worker.now_ns();
         let splits = &self.splits.active;
-        let waits = splits.iter().filter_map(|s| s.wait_until_ns);
-        let next = waits.min().map(|until| (until - now).max(0));
+        let polls = splits.iter().filter_map(|s| s.wait_until_ns).min();
         let idle = self.strategy.as_ref().and_then(|s| s.idle_timeout);
         let idle = idle.filter(|_| !splits.is_empty());
-        let idle = idle.map(|timeout| timeout.as_nanos() as i64);
-        let paused = splits.iter().any(|s| s.paused).then_some(PAUSE_NS);
-        let all = [next, idle, paused].into_iter().flatten();
-        all.min().map(|ns| Duration::from_nanos(ns as u64))
+        let idle = idle.map(|timeout| after(now_ns, timeout));
+        let paused = splits.iter().any(|s| s.paused);
+        let paused = paused.then(|| now_ns + PAUSE_NS);
+        [polls, idle, paused].into_iter().flatten().min()
     }
 }
