@@ -42,4 +42,9 @@ pub use process::{
 pub use split::Splitter;
 pub use stateless::Collector;
 pub use stream::Stream;
-pub use window::{Cumulating, Sliding, Tumbling, Window, Windowed, WindowedStream};
+pub use window::{
+    AllTrigger, AnyTrigger, ContinuousTrigger, CountEvictor, CountTrigger, CountWindow, Cumulating,
+    DeltaEvictor, DeltaTrigger, EventTimeTrigger, Evictor, Global, OutputMode,
+    ProcessingTimeTrigger, PurgingTrigger, Session, Sliding, TimeEvictor, Timing, TriggerContext,
+    TriggerResult, Tumbling, Window, WindowContext, WindowTrigger, Windowed, WindowedStream,
+};

@@ -115,7 +115,12 @@ pub struct Collector<'a, T> {
     output: &'a mut Vec<Record<T>>,
 }
 
-impl<T> Collector<'_, T> {
+impl<'a, T> Collector<'a, T> {
+    /// Collects what a function pushes at event time `time`.
+    pub(crate) fn new(time: EventTime, output: &'a mut Vec<Record<T>>) -> Self {
+        Collector { time, output }
+    }
+
     /// Puts out `value` at the event time of the record it comes from.
     #[inline]
     pub fn push(&mut self, value: T) {

@@ -16,17 +16,33 @@
 //! `sliced.rs`); all others run on one general operator (`operator/`).
 
 mod assign;
+mod evictor;
+mod function;
+mod operator;
+mod output_mode;
 mod plan;
 mod running;
 mod sliced;
 mod slices;
 mod slicing;
 mod stream;
+mod trigger;
 mod tumbling;
 
-pub use assign::{Clock, Cumulating, EventTimeWindows, Sliding, Tumbling, Windows};
-pub use plan::Windowing;
+pub use assign::{
+    Clock, CountWindow, Cumulating, EventTimeWindows, Global, ProcessingTime, Session, Sliding,
+    SlidingCountWindow, TakesTrigger, Tumbling, Windows,
+};
+pub use evictor::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor};
+pub use function::{Timing, WindowContext};
+pub use output_mode::OutputMode;
+pub use plan::{Evicted, Triggered, Windowing};
 pub use stream::{LateRecords, LateWindowedStream, WindowResults, WindowedStream};
+pub use trigger::{
+    AllTrigger, AnyTrigger, ContinuousTrigger, CountTrigger, DeltaTrigger, EventTimeTrigger,
+    ProcessingTimeTrigger, PurgingTrigger, StagedTrigger, TriggerContext, TriggerResult,
+    TriggerState, WindowTrigger,
+};
 #[cfg(test)]
 pub(crate) use tumbling::TumblingOperator;
 
@@ -53,6 +69,22 @@ impl Window {
         end: EventTime::MAX,
     };
 
+    /// The window of one moment.
+    pub(crate) fn at(time: EventTime) -> Window {
+        Window {
+            start: time,
+            end: time.saturating_add(1),
+        }
+    }
+
+    /// The window from the beginning of the earlier to the end of the later of two.
+    pub(crate) fn cover(self, other: Window) -> Window {
+        Window {
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
+    }
+
     /// The last time in the window: the event time of its results.
     #[inline]
     pub fn last(&self) -> EventTime {
@@ -76,3 +108,6 @@ pub struct Windowed<K, R> {
     /// The result.
     pub value: R,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,19 @@
 //! Which windows a record belongs to: one kind of windows a file.
 
 mod aligned;
+mod count;
 mod cumulating;
+mod global;
+mod processing;
+mod session;
 mod sliding;
 mod tumbling;
 
+pub use count::{CountWindow, SlidingCountWindow};
 pub use cumulating::Cumulating;
+pub use global::Global;
+pub use processing::ProcessingTime;
+pub use session::{FixedGap, GapOf, Session};
 pub use sliding::Sliding;
 pub use tumbling::Tumbling;
 
@@ -25,10 +33,11 @@ pub enum Clock {
     None,
 }
 
-/// A kind of windows over records of type `V`: [`Tumbling`], [`Sliding`], [`Cumulating`].
+/// A kind of windows over records of type `V`: [`Tumbling`], [`Sliding`], [`Session`], [`Cumulating`],
+/// [`CountWindow`], [`Global`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no kind of windows over records of `{V}`",
-    label = "expected `Tumbling`, `Sliding`, `Session`, `Cumulating` or `Global`"
+    label = "expected `Tumbling`, `Sliding`, `Session`, `Cumulating`, `CountWindow` or `Global`"
 )]
 pub trait Windows<V>: Clone + Send + Sync + 'static {
     /// What ends them.
@@ -66,6 +75,21 @@ pub trait Windows<V>: Clone + Send + Sync + 'static {
     note = "`Tumbling`, `Sliding`, `Session` and `Cumulating` windows have it, unless in processing time"
 )]
 pub trait EventTimeWindows {}
+
+/// Windows that fire as any trigger says.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` takes no trigger",
+    label = "these windows fire when they are full, or have a trigger already",
+    note = "a trigger comes before an evictor; for one of your own by number take `Global`"
+)]
+pub trait TakesTrigger {}
+
+impl TakesTrigger for Tumbling {}
+impl TakesTrigger for Sliding {}
+impl TakesTrigger for Cumulating {}
+impl TakesTrigger for Global {}
+impl<G> TakesTrigger for Session<G> {}
+impl<W> TakesTrigger for ProcessingTime<W> {}
 
 /// Whole milliseconds; what is longer than the range of time is as long as it.
 pub(crate) fn millis(duration: Duration) -> i64 {
