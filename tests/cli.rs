@@ -145,6 +145,26 @@ fn a_job_that_fails() {
     assert!(last.contains("a number to fail at"), "{errors}");
 }
 
+/// What it did until then is told before the error.
+#[test]
+fn a_job_that_fails_has_a_summary_too() {
+    let (status, errors) = run(&["500", "--set=bad=7", "--log=off", "--status=on"]);
+    assert_eq!(status, Some(1));
+    let summary = errors
+        .lines()
+        .skip_while(|line| !line.starts_with("failed after "));
+    let summary: Vec<&str> = summary.collect();
+    assert!(summary[0].contains("records read"), "{errors}");
+    assert!(summary[1].starts_with("  operator  kind "), "{errors}");
+    assert!(
+        summary
+            .last()
+            .unwrap()
+            .starts_with("error: user function: "),
+        "{errors}"
+    );
+}
+
 #[test]
 fn wrong_arguments() {
     for (args, expected) in [

@@ -15,6 +15,7 @@
 mod args;
 mod env;
 mod file;
+mod fit;
 mod flags;
 mod human;
 mod layers;

@@ -144,19 +144,25 @@ fn run_job(name: &str, graph: Graph, config: JobConfig) -> Result<()> {
             logs::say(&format!("{name}: metrics at http://{addr}/metrics"));
         }
     }
-    let report = watch(handle, &signals, Display::new(config.status))?;
+    let (report, end) = watch(handle, &signals, Display::new(config.status));
     // What the summary says, the log event at the end has in fields.
     if talks && !logs::are_json() {
         terminal::notice(&summary(&report));
     }
+    end?;
     if signals.asked_to_stop() {
         logs::say(&format!("{name}: {}", farewell(&report, &config)));
     }
     Ok(())
 }
 
-/// Waits for the end of the job; meanwhile signals are heard and the status line is renewed.
-fn watch(handle: JobHandle, signals: &StopSignals, mut display: Display) -> Result<JobReport> {
+/// Waits for the end of the job; meanwhile signals are heard and the status line is renewed. What the job did, also
+/// when it failed.
+fn watch(
+    handle: JobHandle,
+    signals: &StopSignals,
+    mut display: Display,
+) -> (JobReport, Result<()>) {
     let mut stopping = false;
     while !handle.wait_for(LOOK) {
         if signals.asked_to_stop() && !stopping {
@@ -167,7 +173,11 @@ fn watch(handle: JobHandle, signals: &StopSignals, mut display: Display) -> Resu
         display.renew(&handle);
     }
     terminal::clear_status();
-    handle.wait()
+    let failed = handle.report();
+    match handle.wait() {
+        Ok(report) => (report, Ok(())),
+        Err(error) => (failed, Err(error)),
+    }
 }
 
 /// Where the status line goes.
@@ -206,7 +216,9 @@ impl Display {
         } else {
             Vec::new()
         };
-        let text = self.line.text(&report, &holds, self.clock.now_ms());
+        let columns = self.in_place.then(terminal::columns).flatten();
+        let now_ms = self.clock.now_ms();
+        let text = self.line.text(&report, &holds, now_ms, columns);
         if self.in_place {
             terminal::show_status(&text);
         } else {

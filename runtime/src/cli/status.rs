@@ -1,5 +1,6 @@
-//! The status line: what a running job did so far, in one line.
+//! The status line: what a running job did so far, in one line that fits the terminal.
 
+use super::fit::{Part, line};
 use super::human::{bytes, count, duration, rate, seconds, utc};
 use crate::job::{JobReport, StallWatch, WatermarkHold, slowest_hold};
 use crate::time::{CheckpointId, EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
@@ -54,29 +55,34 @@ impl StatusLine {
         self.read[0].0.saturating_sub(self.read[1].0)
     }
 
-    /// The line. `holds` says who holds the watermark, when it stands still.
-    pub fn text(&self, report: &JobReport, holds: &[WatermarkHold], now_ms: EventTime) -> String {
+    /// The line, in at most `columns`. `holds` says who holds the watermark, when it stands still.
+    pub fn text(
+        &self,
+        report: &JobReport,
+        holds: &[WatermarkHold],
+        now_ms: EventTime,
+        columns: Option<usize>,
+    ) -> String {
         let mut parts = vec![
-            seconds(report.elapsed),
-            format!("read {} ({})", count(self.read[0].0), self.rate()),
-            format!("in flight {}", count(report.in_flight)),
-            watermark_text(report.watermark(), now_ms),
-            self.checkpoint_text(report),
+            Part::new(100, seconds(report.elapsed)),
+            Part::new(
+                80,
+                format!("read {} ({})", count(self.read[0].0), self.rate()),
+            )
+            .or(self.rate()),
+            Part::new(40, format!("in flight {}", count(report.in_flight))),
+            watermark_part(report.watermark(), now_ms),
         ];
-        parts.retain(|part| !part.is_empty());
-        match report.failed_checkpoints {
-            0 => {}
-            1 => parts.push("1 checkpoint failed".into()),
-            n => parts.push(format!("{} checkpoints failed", count(n))),
-        }
+        parts.extend(self.checkpoint_part(report));
+        parts.extend(losses(report));
         if let (Some(hold), Some(still)) = (slowest_hold(holds), self.still) {
-            parts.push(format!(
-                "watermark held for {} by {}",
-                seconds(still),
-                hold.holder
-            ));
+            let still = seconds(still);
+            parts.push(
+                Part::new(90, format!("watermark held for {still} by {}", hold.holder))
+                    .or(format!("held {still} by {}", hold.holder)),
+            );
         }
-        parts.join(" | ")
+        line(parts, columns)
     }
 
     fn rate(&self) -> String {
@@ -86,29 +92,51 @@ impl StatusLine {
         )
     }
 
-    fn checkpoint_text(&self, report: &JobReport) -> String {
+    fn checkpoint_part(&self, report: &JobReport) -> Option<Part> {
         if report.last_checkpoint == 0 {
-            return String::new();
+            return None;
         }
-        let age = report.elapsed.saturating_sub(self.checkpoint.since);
-        format!(
-            "checkpoint {} {} ago ({}, {})",
+        let age = seconds(report.elapsed.saturating_sub(self.checkpoint.since));
+        let long = format!(
+            "checkpoint {} {age} ago ({}, {})",
             report.last_checkpoint,
-            seconds(age),
             duration(report.last_checkpoint_duration),
             bytes(report.last_checkpoint_bytes),
-        )
+        );
+        Some(Part::new(50, long).or(format!("checkpoint {age} ago")))
     }
 }
 
-fn watermark_text(watermark: Watermark, now_ms: EventTime) -> String {
-    match watermark {
+fn watermark_part(watermark: Watermark, now_ms: EventTime) -> Part {
+    let text = match watermark {
         WATERMARK_MIN => "watermark none yet".into(),
         WATERMARK_MAX => "end of input".into(),
         at => {
             let lag = u64::try_from(now_ms.saturating_sub(at)).unwrap_or(0);
             let lag = duration(Duration::from_millis(lag));
-            format!("watermark {} (lag {lag})", utc(at))
+            let long = format!("watermark {} (lag {lag})", utc(at));
+            return Part::new(60, long).or(format!("lag {lag}"));
         }
-    }
+    };
+    Part::new(60, text)
+}
+
+/// What went wrong or was left out so far, if anything.
+fn losses(report: &JobReport) -> Vec<Part> {
+    let (late, skipped, dead) = report.lost();
+    let failed = report.failed_checkpoints;
+    let failed_text = match failed {
+        1 => "1 checkpoint failed".to_owned(),
+        n => format!("{} checkpoints failed", count(n)),
+    };
+    let all = [
+        (late, 30, format!("{} late", count(late))),
+        (skipped, 65, format!("{} skipped", count(skipped))),
+        (dead, 70, format!("{} dead", count(dead))),
+        (failed, 75, failed_text),
+    ];
+    all.into_iter()
+        .filter(|(number, _, _)| *number > 0)
+        .map(|(_, rank, text)| Part::new(rank, text))
+        .collect()
 }

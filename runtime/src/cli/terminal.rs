@@ -13,7 +13,8 @@ static LINE: Mutex<String> = Mutex::new(String::new());
 
 /// Back to the first column, and erase the line.
 const ERASE: &str = "\r\x1b[2K";
-/// A line that is too long for the terminal is cut and does not wrap, else it could not be erased.
+/// A line that is too long, for the terminal has become narrower since, is cut and does not wrap, else it
+/// could not be erased.
 const WRAP_OFF: &str = "\x1b[?7l";
 const WRAP_ON: &str = "\x1b[?7h";
 
@@ -46,6 +47,12 @@ fn draw(line: &str) {
         let drawn = format!("{ERASE}{WRAP_OFF}{line}{WRAP_ON}");
         let _ = io::stderr().write_all(drawn.as_bytes());
     }
+}
+
+/// How many columns the terminal of standard error has; none when it is no terminal.
+pub(super) fn columns() -> Option<usize> {
+    let (terminal_size::Width(columns), _) = terminal_size::terminal_size_of(io::stderr())?;
+    (columns > 0).then_some(columns.into())
 }
 
 /// Shows this text in the place of the status line.

@@ -4,7 +4,8 @@ use crate::cli::status::StatusLine;
 use crate::cli::summary::{farewell, greeting, summary};
 use crate::config::{JobConfig, Mode, Resume};
 use crate::graph::NodeKind;
-use crate::job::{Holder, JobReport, OperatorReport, Outcome, WatermarkHold};
+use crate::job::{Holder, JobReport, LatencyReport, OperatorReport, Outcome, WatermarkHold};
+use crate::metrics::Latencies;
 use crate::time::{WATERMARK_MAX, WATERMARK_MIN, Watermark};
 use std::time::Duration;
 
@@ -63,9 +64,9 @@ fn a_job_under_way() {
     second.last_checkpoint = 12;
     assert!(!line.observe(&second), "the watermark moves");
     assert_eq!(
-        line.text(&second, &[], AT + 1_250),
+        line.text(&second, &[], AT + 1_250, None),
         "14 s | read 1.43 M (102 k/s) | in flight 3.10 k | \
-         watermark 2024-05-01 12:00:03 (lag 1.2 s) | checkpoint 12 3 s ago (3 ms, 1.23 MB)"
+         watermark 2024-05-01 12:00:03 (lag 1.2 s) | checkpoint 12 3 s ago (3 ms, 1.23 MB) | 3.58 k late | 9 skipped"
     );
 }
 
@@ -76,8 +77,8 @@ fn a_job_that_has_just_begun_and_fails_its_checkpoints() {
     report.failed_checkpoints = 2;
     line.observe(&report);
     assert_eq!(
-        line.text(&report, &[], AT),
-        "1 s | read 0 (0/s) | in flight 3.10 k | watermark none yet | 2 checkpoints failed"
+        line.text(&report, &[], AT, None),
+        "1 s | read 0 (0/s) | in flight 3.10 k | watermark none yet | 9 skipped | 2 checkpoints failed"
     );
 }
 
@@ -89,7 +90,7 @@ fn who_holds_a_watermark_that_stands_still_although_there_is_input() {
     assert!(!line.observe(&report(3, 300, AT)));
     let now = report(4, 400, AT);
     assert!(line.observe(&now));
-    let text = line.text(&now, &[held_by_a_split()], AT);
+    let text = line.text(&now, &[held_by_a_split()], AT, None);
     let end = " | watermark held for 3 s by split 3 of source \"clicks\" on worker 1";
     assert!(text.ends_with(end), "{text}");
     assert!(!line.observe(&report(5, 500, AT + 1)), "it has moved");
@@ -127,7 +128,10 @@ fn the_end_of_input() {
     let mut line = StatusLine::default();
     let report = report(5, 500, WATERMARK_MAX);
     line.observe(&report);
-    assert!(line.text(&report, &[], AT).contains(" | end of input"));
+    assert!(
+        line.text(&report, &[], AT, None)
+            .contains(" | end of input")
+    );
 }
 
 #[test]
@@ -136,13 +140,18 @@ fn the_summary_is_a_table() {
     report.outcome = Some(Outcome::Finished);
     report.restored = Some(5);
     report.checkpoints = 9;
+    report.operators[1].busy = Duration::from_millis(2_500);
+    let latencies = Latencies::default();
+    latencies.record(2_000_000, 100);
+    report.latency = LatencyReport::of(latencies.snapshot());
     report.last_checkpoint = 14;
     let expected = "\
 finished after 10.0 s: 12.3 M records read (1.23 M/s), 6.17 M written
-  operator  kind          in     out    late  skipped  state keys
-  clicks    source    12.3 M  6.17 M  12.3 k        3           -
-  count     operator  12.3 M  6.17 M  12.3 k        3      1.20 M
-  out       sink      6.17 M  3.09 M  6.17 k        3           -
+  operator  kind          in     out    late  skipped  busy  state keys
+  clicks    source    12.3 M  6.17 M  12.3 k        3     -           -
+  count     operator  12.3 M  6.17 M  12.3 k        3  25 %      1.20 M
+  out       sink      6.17 M       -  6.17 k        3     -           -
+latency at most: p50 2 ms, p90 2 ms, p99 2 ms, p99.9 2 ms, longest 2 ms
 checkpoints: 9 completed, 0 failed, the last is 14 (3 ms, 1.23 MB); restored from 5";
     assert_eq!(summary(&report), expected);
 }
