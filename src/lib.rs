@@ -48,11 +48,11 @@ pub use millstream_runtime::{Error, ErrorKind, Result};
 
 /// Everything that a job usually needs.
 pub mod prelude {
-    pub use crate::connectors::callback::ForEach;
+    pub use crate::connectors::callback::{ForEach, ForEachBatch};
     pub use crate::connectors::collect::Collect;
     pub use crate::connectors::console::Console;
-    pub use crate::connectors::files::{FileSink, FileSource, TextFiles};
-    pub use crate::connectors::format::{Csv, JsonLines, Lines, Located};
+    pub use crate::connectors::files::{Compression, FileSink, FileSource, TextFiles, TimeBucket};
+    pub use crate::connectors::format::{Csv, JsonLines, Lines, Located, partition_folder};
     pub use crate::connectors::generator::Generator;
     pub use crate::connectors::memory::{self, Collection};
     pub use crate::connectors::null::Null;

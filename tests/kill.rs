@@ -44,11 +44,34 @@ fn job(dir: &Path) -> Job {
         .count()
         .map(|w| format!("{} {} {}", w.window.start, w.key, w.value))
         .sink("windows", FileSink::lines(dir.join("windows")));
-    keyed
-        .count()
-        .map(|(key, count)| format!("{key} {count}"))
-        .sink("counts", FileSink::lines(dir.join("counts")));
+    let counts = keyed.count().map(|(key, count)| format!("{key} {count}"));
+    counts.sink("counts", FileSink::lines(dir.join("counts")));
+    let in_folders = FileSink::lines(dir.join("folders"))
+        .partition_by(|line: &String| partition_folder("end", &line[line.len() - 1..]))
+        .roll_size(2_000)
+        .compression(Compression::Gzip);
+    counts.sink("folders", in_folders);
     job
+}
+
+/// The lines of compressed files in folders, read by a job; each is in its folder.
+fn lines_in_folders(dir: &Path) -> Vec<String> {
+    let job = Job::new("look");
+    let (sink, lines) = Collect::new();
+    job.source(
+        "lines",
+        TextFiles::new(dir.display().to_string()).with_position(),
+    )
+    .sink("lines", sink);
+    job.start(JobConfig::default()).unwrap().wait().unwrap();
+    let mut found = Vec::new();
+    for line in lines.take() {
+        let folder = line.partition("end").unwrap().into_owned();
+        assert!(line.value.ends_with(&folder), "{line:?}");
+        found.push(line.value);
+    }
+    found.sort();
+    found
 }
 
 /// Not a test of its own: what the child process runs.
@@ -179,6 +202,8 @@ fn killed_at_random_moments() {
         }
         assert_eq!(lines(&dir.path().join("windows")), windows, "seed {seed}");
         assert_eq!(lines(&dir.path().join("counts")), updates, "seed {seed}");
+        let in_folders = lines_in_folders(&dir.path().join("folders"));
+        assert_eq!(in_folders, updates, "seed {seed}");
         if kills >= wanted {
             break;
         }

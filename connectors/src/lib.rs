@@ -12,7 +12,8 @@
 //! |---|---|
 //! | [`files::FileSink`] | exactly-once |
 //! | [`collect::Collect`] | exactly-once within the process |
-//! | [`console::Console`], [`callback::ForEach`], [`null::Null`] | at-least-once |
+//! | [`console::Console`], [`callback::ForEach`], [`callback::ForEachBatch`], [`null::Null`] | at-least-once |
+//! | [`tcp::TcpSink`] | none across a broken connection |
 //!
 //! A connector implements a contract of `millstream_runtime` ([`source`] or [`sink`]) and nothing
 //! else; each module says at its top what it guarantees and what is in its snapshot.
@@ -30,7 +31,10 @@ pub mod generator;
 pub mod memory;
 pub mod null;
 pub mod script;
+pub mod tcp;
 
+mod background;
+mod outbox;
 mod position;
 #[cfg(test)]
 mod testing;

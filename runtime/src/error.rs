@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Incompatible,
     /// Another job holds the thing that this one needs (a checkpoint directory).
     Locked,
+    /// Whoever read an output has gone away and wants no more: the job ends as a Unix filter does.
+    Closed,
     /// A defect of Millstream itself.
     Internal,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Restore => "restore",
             ErrorKind::Incompatible => "incompatible checkpoint",
             ErrorKind::Locked => "in use",
+            ErrorKind::Closed => "output closed",
             ErrorKind::Internal => "internal",
         })
     }
@@ -128,7 +131,7 @@ pub(crate) fn error_text(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// Turns a panic's payload into the text that the panic printed.
-pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+pub fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {

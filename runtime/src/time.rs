@@ -163,6 +163,22 @@ impl PathSummary<Time> for Unchanged {
     }
 }
 
+/// Year, month and day in UTC of a day counted from 1970-01-01, after Howard Hinnant's `civil_from_days`: years begin
+/// in March, so that the leap day is their last.
+pub fn civil_date(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,5 +212,18 @@ mod tests {
         let meet = a.meet(b);
         assert!(meet.less_equal(&a) && meet.less_equal(&b));
         assert!(Antichain::from_elem(meet).less_equal(&a));
+    }
+
+    #[test]
+    fn each_day_follows_the_one_before() {
+        let mut before = civil_date(-800_000);
+        for days in -799_999..800_000 {
+            let date = civil_date(days);
+            let next_day = (before.0, before.1, before.2 + 1);
+            let next_month = (before.0, before.1 + 1, 1);
+            let follows = [next_day, next_month, (before.0 + 1, 1, 1)].contains(&date);
+            assert!(follows, "{date:?} follows {before:?}");
+            before = date;
+        }
     }
 }

@@ -1,10 +1,8 @@
 //! Compression of files, read and written in pieces: gzip, and zstd with the feature `zstd`.
 
-#[cfg(test)]
 mod deflate;
 mod inflate;
 
-#[cfg(test)]
 pub(crate) use deflate::Deflater;
 pub(crate) use inflate::Inflater;
 

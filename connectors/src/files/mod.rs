@@ -7,6 +7,9 @@ mod identity;
 pub mod sink;
 pub mod source;
 
-pub use crate::format::{Csv, EachLine, Format, JsonLines, Lines, Located, LossyLines, Parse};
-pub use sink::FileSink;
+pub use crate::compression::Compression;
+pub use crate::format::{
+    Csv, EachLine, Format, JsonLines, Lines, Located, LossyLines, Parse, partition_folder,
+};
+pub use sink::{FileSink, TimeBucket};
 pub use source::{FileOrder, FileSource, FileSplit, OnLoss, TextFiles};

@@ -107,9 +107,15 @@ impl<T> Located<T> {
         let (folders, _file) = self.path.rsplit_once('/')?;
         let mut folders = folders.rsplit('/').filter_map(|name| name.split_once('='));
         let (_, value) = folders.find(|(name, _)| unescaped(name) == key)?;
-        Some(unescaped(value))
+        Some(match value {
+            EMPTY => Cow::Borrowed(""),
+            _ => unescaped(value),
+        })
     }
 }
+
+/// What Hive and others call the partition of an empty value.
+const EMPTY: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// What `%XX` stands for in the name of a partition folder.
 fn unescaped(text: &str) -> Cow<'_, str> {
@@ -148,7 +154,7 @@ pub fn partition_folder(key: &str, value: &str) -> String {
     escape(key, &mut folder);
     folder.push('=');
     match value {
-        "" => folder.push_str("__HIVE_DEFAULT_PARTITION__"),
+        "" => folder.push_str(EMPTY),
         _ => escape(value, &mut folder),
     }
     folder

@@ -26,6 +26,8 @@ const RENEW: Duration = Duration::from_secs(1);
 
 const FAILED: u8 = 1;
 const WRONG_SETTINGS: u8 = 2;
+/// What a shell reports of a filter that was killed by SIGPIPE, signal 13.
+const OUTPUT_CLOSED: u8 = 128 + 13;
 
 impl Program {
     /// Runs the program with the arguments and the environment of this process. `build` is given the
@@ -55,7 +57,9 @@ impl Program {
             Err(failure) => {
                 terminal::clear_status();
                 let kind = failure.downcast_ref::<Error>().map(Error::kind);
-                logs::complain(kind, &one_line(&failure));
+                if kind != Some(ErrorKind::Closed) {
+                    logs::complain(kind, &one_line(&failure));
+                }
                 ExitCode::from(exit_status(&failure))
             }
         }
@@ -245,6 +249,7 @@ pub(super) fn one_line(error: &BoxError) -> String {
 fn exit_status(error: &BoxError) -> u8 {
     match error.downcast_ref::<Error>().map(Error::kind) {
         Some(ErrorKind::Config) => WRONG_SETTINGS,
+        Some(ErrorKind::Closed) => OUTPUT_CLOSED,
         _ => FAILED,
     }
 }

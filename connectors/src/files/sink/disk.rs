@@ -1,30 +1,31 @@
-//! The thread of one writer that touches the disk, and the queue to it.
-//!
-//! The worker puts commands into the queue and never waits: buffers are refused when
-//! [`MAX_BUFFERS`] are under way, barriers are always taken. After an error the thread does nothing
-//! more; each call of the worker then returns that error.
+//! What the thread of one writer does: it alone touches the disk.
 
 use super::layout::{self, Layout, Part, sink_error};
+use crate::background::{Background, Stop, Work};
+use crate::compression::{Compression, Deflater};
 use millstream_runtime::config::Guarantee;
 use millstream_runtime::sink::WriterContext;
 use millstream_runtime::time::CheckpointId;
 use millstream_runtime::{Error, ErrorKind, Result};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// How many buffers of data may wait.
 const MAX_BUFFERS: usize = 16;
 
+/// The folder of a file within the sink's directory; empty: right in it.
+pub(super) type Folder = Arc<str>;
+
 /// What the thread is to do, in this order.
 pub(super) enum Command {
-    /// Append to the file, a new one if none is open.
-    Data(Vec<u8>),
-    /// Close the file.
-    Roll,
+    /// Append to the file of a folder, a new one if none is open.
+    Data(Folder, Vec<u8>),
+    /// Close the file of a folder.
+    Roll(Folder),
     /// Make durable what was written.
     Prepare(CheckpointId),
     /// Give final names to what was prepared up to this checkpoint.
@@ -33,187 +34,49 @@ pub(super) enum Command {
     Replace(Vec<PathBuf>),
 }
 
-/// The worker's end.
-pub(super) struct Disk {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    work: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    commands: VecDeque<Command>,
-    buffers: usize,
-    /// The worker was refused and waits for room.
-    refused: bool,
-    prepared: VecDeque<Vec<u8>>,
-    committed: CheckpointId,
-    failed: Option<String>,
-    stop: bool,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn check(&self) -> Result<()> {
-        match &self.failed {
-            Some(text) => Err(Error::new(ErrorKind::Sink, text.clone())),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Disk {
-    /// Starts the thread.
-    pub fn start(layout: Layout, context: &WriterContext) -> Result<Self> {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            work: Condvar::new(),
-        });
-        let mut files = Files {
-            layout,
-            worker: context.worker,
-            exactly_once: context.guarantee == Guarantee::ExactlyOnce,
-            open: None,
-            next_number: 0,
-            closed: Vec::new(),
-            prepared: Vec::new(),
-            checkpoint: context.restored + 1,
-            marks: Vec::new(),
-        };
-        let (inside, waker) = (shared.clone(), context.waker.clone());
-        let thread = thread::Builder::new()
-            .name(format!("files-{}-{}", context.uid, context.worker))
-            .spawn(move || run(&inside, &mut files, || waker.wake()))
-            .map_err(|error| {
-                Error::new(ErrorKind::Sink, "cannot start the thread that writes files")
-                    .with_source(error)
-            })?;
-        Ok(Disk {
-            shared,
-            thread: Some(thread),
-        })
-    }
-
-    /// Gives `command` to the thread.
-    pub fn send(&self, command: Command) -> Result<()> {
-        let mut state = self.shared.lock();
-        state.check()?;
-        state.buffers += usize::from(matches!(command, Command::Data(_)));
-        state.commands.push_back(command);
-        self.shared.work.notify_one();
-        Ok(())
-    }
-
-    /// Whether a buffer can be sent now; if not, the waker is called when it can.
-    pub fn has_room(&self) -> Result<bool> {
-        let mut state = self.shared.lock();
-        state.check()?;
-        state.refused = state.buffers >= MAX_BUFFERS;
-        Ok(!state.refused)
-    }
-
-    /// The description of what the oldest [`Command::Prepare`] prepared, once.
-    pub fn prepared(&self) -> Result<Option<Vec<u8>>> {
-        let mut state = self.shared.lock();
-        state.check()?;
-        Ok(state.prepared.pop_front())
-    }
-
-    /// The last checkpoint whose commit is done.
-    pub fn committed(&self) -> Result<CheckpointId> {
-        let state = self.shared.lock();
-        state.check()?;
-        Ok(state.committed)
-    }
-}
-
-impl Drop for Disk {
-    /// Ends the thread without working off the queue: as after a crash.
-    fn drop(&mut self) {
-        self.shared.lock().stop = true;
-        self.shared.work.notify_one();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that writes files has panicked");
-        }
-    }
-}
-
-/// Works off commands until it is told to stop or one fails.
-fn run(shared: &Shared, files: &mut Files, wake: impl Fn()) {
-    while let Some(command) = next(shared) {
-        let data = matches!(command, Command::Data(_));
-        let done = files.execute(command);
-        let mut state = shared.lock();
-        state.buffers -= usize::from(data);
-        let room = state.refused && state.buffers < MAX_BUFFERS;
-        state.refused &= !room;
-        let tell = room || !matches!(done, Ok(Done::Nothing));
-        let failed = done.is_err();
-        match done {
-            Ok(Done::Nothing) => {}
-            Ok(Done::Prepared(described)) => state.prepared.push_back(described),
-            Ok(Done::Committed(checkpoint)) => state.committed = checkpoint,
-            Err(error) => state.failed = Some(text_of(&error)),
-        }
-        drop(state);
-        if tell {
-            wake();
-        }
-        if failed {
-            return;
-        }
-    }
-}
-
-/// The text without the kind, which the error made from it brings again.
-fn text_of(error: &Error) -> String {
-    let text = error.to_string();
-    let kind = format!("{}: ", error.kind());
-    text.strip_prefix(&kind).unwrap_or(&text).to_owned()
-}
-
-fn next(shared: &Shared) -> Option<Command> {
-    let mut state = shared.lock();
-    loop {
-        if state.stop {
-            return None;
-        }
-        if let Some(command) = state.commands.pop_front() {
-            return Some(command);
-        }
-        state = shared
-            .work
-            .wait(state)
-            .unwrap_or_else(PoisonError::into_inner);
-    }
-}
-
-enum Done {
-    Nothing,
+/// What the thread has to say.
+pub(super) enum Done {
+    /// This describes what was prepared.
     Prepared(Vec<u8>),
+    /// Final names were given up to this checkpoint.
     Committed(CheckpointId),
 }
 
-/// The files of one writer.
-struct Files {
+/// Starts the thread. With `roll_after` the worker is woken that often while files are open.
+pub(super) fn start(
     layout: Layout,
+    compression: Compression,
+    roll_after: Option<Duration>,
+    context: &WriterContext,
+) -> Result<Background<Files>> {
+    let files = Files {
+        layout,
+        compression,
+        roll_after,
+        worker: context.worker,
+        exactly_once: context.guarantee == Guarantee::ExactlyOnce,
+        open: BTreeMap::new(),
+        next_number: 0,
+        closed: Vec::new(),
+        prepared: Vec::new(),
+        checkpoint: context.restored + 1,
+        marks: Vec::new(),
+    };
+    let name = format!("files-{}-{}", context.uid, context.worker);
+    Background::start(name, files, MAX_BUFFERS, context.waker.clone())
+}
+
+/// The files of one writer.
+pub(super) struct Files {
+    layout: Layout,
+    compression: Compression,
+    roll_after: Option<Duration>,
     worker: usize,
     exactly_once: bool,
-    open: Option<(File, PathBuf)>,
+    open: BTreeMap<Folder, Open>,
     next_number: u64,
     /// Closed since the last barrier, durable, still under their names of work in progress.
-    closed: Vec<PathBuf>,
+    closed: Vec<(Folder, PathBuf)>,
     /// Prepared and not committed.
     prepared: Vec<Part>,
     /// The checkpoint that is being written, as far as is known: the one after the last barrier.
@@ -222,52 +85,99 @@ struct Files {
     marks: Vec<PathBuf>,
 }
 
-impl Files {
-    fn execute(&mut self, command: Command) -> Result<Done> {
+struct Open {
+    out: Deflater<File>,
+    path: PathBuf,
+}
+
+impl Work for Files {
+    type Command = Command;
+    type Answer = Done;
+
+    fn is_data(command: &Command) -> bool {
+        matches!(command, Command::Data(..))
+    }
+
+    fn execute(&mut self, command: Command, _: &Stop) -> Result<Option<Done>> {
         match command {
-            Command::Data(bytes) => self.append(&bytes)?,
-            Command::Roll => self.roll()?,
+            Command::Data(folder, bytes) => self.append(folder, &bytes)?,
+            Command::Roll(folder) => self.roll(&folder)?,
             Command::Prepare(checkpoint) => {
                 self.prepare(checkpoint)?;
-                return layout::describe(&self.prepared).map(Done::Prepared);
+                let described = layout::describe(&self.prepared)?;
+                return Ok(Some(Done::Prepared(described)));
             }
             Command::Commit(checkpoint) => {
                 self.commit(checkpoint)?;
-                return Ok(Done::Committed(checkpoint));
+                return Ok(Some(Done::Committed(checkpoint)));
             }
             Command::Replace(marks) => self.marks = marks,
         }
-        Ok(Done::Nothing)
+        Ok(None)
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        let (file, path) = match &mut self.open {
-            Some(open) => open,
-            none => none.insert(create(&self.layout, self.worker, &mut self.next_number)?),
+    fn patience(&mut self) -> Option<Duration> {
+        self.roll_after.filter(|_| !self.open.is_empty())
+    }
+}
+
+impl Files {
+    fn append(&mut self, folder: Folder, bytes: &[u8]) -> Result<()> {
+        if !self.open.contains_key(&folder) {
+            let open = self.create(&folder)?;
+            self.open.insert(folder.clone(), open);
+        }
+        let Some(Open { out, path }) = self.open.get_mut(&folder) else {
+            unreachable!("it was just put there");
         };
-        file.write_all(bytes)
+        out.write_all(bytes)
             .map_err(|error| sink_error("cannot write", path, error))
     }
 
-    fn roll(&mut self) -> Result<()> {
-        self.close()?;
+    /// A new file; one that a dying process may still hold is passed over.
+    fn create(&mut self, folder: &str) -> Result<Open> {
+        if !folder.is_empty() {
+            let path = self.layout.directory.join(folder);
+            fs::create_dir_all(&path).map_err(|error| sink_error("cannot make", &path, error))?;
+        }
+        loop {
+            let number = self.next_number;
+            let path = self.layout.in_progress_path(folder, self.worker, number);
+            self.next_number += 1;
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    let out = Deflater::new(self.compression, file)
+                        .map_err(|error| sink_error("cannot write", &path, error))?;
+                    return Ok(Open { out, path });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(sink_error("cannot create", &path, error)),
+            }
+        }
+    }
+
+    fn roll(&mut self, folder: &Folder) -> Result<()> {
+        if let Some(open) = self.open.remove(folder) {
+            self.close(folder.clone(), open)?;
+        }
         match self.exactly_once {
             true => Ok(()),
             false => self.show(self.checkpoint),
         }
     }
 
-    fn close(&mut self) -> Result<()> {
-        if let Some((file, path)) = self.open.take() {
-            file.sync_all()
-                .map_err(|error| sink_error("cannot sync", &path, error))?;
-            self.closed.push(path);
-        }
+    fn close(&mut self, folder: Folder, Open { out, path }: Open) -> Result<()> {
+        out.finish()
+            .and_then(|file| file.sync_all())
+            .map_err(|error| sink_error("cannot sync", &path, error))?;
+        self.closed.push((folder, path));
         Ok(())
     }
 
     fn prepare(&mut self, checkpoint: CheckpointId) -> Result<()> {
-        self.close()?;
+        for (folder, open) in std::mem::take(&mut self.open) {
+            self.close(folder, open)?;
+        }
         match self.exactly_once {
             true => self.name_prepared(checkpoint)?,
             false => self.show(checkpoint)?,
@@ -277,19 +187,19 @@ impl Files {
     }
 
     fn name_prepared(&mut self, checkpoint: CheckpointId) -> Result<()> {
-        if self.closed.is_empty() {
-            return Ok(());
-        }
-        for (path, sequence) in self.closed.drain(..).zip(0..) {
+        let mut folders = BTreeSet::new();
+        for ((folder, path), sequence) in self.closed.drain(..).zip(0..) {
             let part = Part {
+                folder: folder.to_string(),
                 checkpoint,
                 worker: self.worker,
                 sequence,
             };
-            rename(path, self.layout.prepared_path(part))?;
+            rename(path, self.layout.prepared_path(&part))?;
+            folders.insert(folder);
             self.prepared.push(part);
         }
-        self.layout.sync()
+        self.layout.sync(folders.iter().map(|folder| &**folder))
     }
 
     fn commit(&mut self, checkpoint: CheckpointId) -> Result<()> {
@@ -301,14 +211,15 @@ impl Files {
         if complete.is_empty() {
             return Ok(());
         }
-        for part in complete {
+        for part in &complete {
             rename(
                 self.layout.prepared_path(part),
                 self.layout.final_path(part),
             )?;
         }
         let mark = self.layout.mark_committed(checkpoint, self.worker)?;
-        self.layout.sync()?;
+        let folders = complete.iter().map(|part| &*part.folder);
+        self.layout.sync(folders.chain([""]))?;
         for old in self.marks.drain(..).filter(|old| *old != mark) {
             layout::remove(&old)?;
         }
@@ -319,22 +230,21 @@ impl Files {
     /// Below exactly-once: gives closed files final names at once. What is there is never replaced: it
     /// may be all that is left of an attempt whose source cannot replay.
     fn show(&mut self, checkpoint: CheckpointId) -> Result<()> {
-        if self.closed.is_empty() {
-            return Ok(());
-        }
-        let mut sequence = 0;
-        for path in self.closed.drain(..) {
-            let part = |sequence| Part {
+        let mut folders = BTreeSet::new();
+        for (folder, path) in self.closed.drain(..) {
+            let mut part = Part {
+                folder: folder.to_string(),
                 checkpoint,
                 worker: self.worker,
-                sequence,
+                sequence: 0,
             };
-            while self.layout.final_path(part(sequence)).exists() {
-                sequence += 1;
+            while self.layout.final_path(&part).exists() {
+                part.sequence += 1;
             }
-            rename(path, self.layout.final_path(part(sequence)))?;
+            rename(path, self.layout.final_path(&part))?;
+            folders.insert(folder);
         }
-        self.layout.sync()
+        self.layout.sync(folders.iter().map(|folder| &**folder))
     }
 }
 
@@ -351,17 +261,4 @@ fn rename(from: PathBuf, to: PathBuf) -> Result<()> {
         ));
     }
     fs::rename(&from, to).map_err(|error| sink_error("cannot rename", &from, error))
-}
-
-/// A new file; one that a dying process may still hold is passed over.
-fn create(layout: &Layout, worker: usize, number: &mut u64) -> Result<(File, PathBuf)> {
-    loop {
-        let path = layout.in_progress_path(worker, *number);
-        *number += 1;
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => return Ok((file, path)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(sink_error("cannot create", &path, error)),
-        }
-    }
 }

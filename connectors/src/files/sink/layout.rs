@@ -21,18 +21,23 @@ pub(super) struct Layout {
     pub directory: PathBuf,
     pub prefix: String,
     pub extension: String,
+    /// Files are in folders of the directory, too.
+    pub folders: bool,
 }
 
 /// A file of results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Part {
+    /// Its folder in the directory; empty: right in it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub folder: String,
     pub checkpoint: CheckpointId,
     pub worker: usize,
     pub sequence: u32,
 }
 
 /// What a name in the directory says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Final(Part),
     Prepared(Part),
@@ -67,18 +72,25 @@ impl Fresh {
 }
 
 impl Layout {
-    pub fn final_path(&self, part: Part) -> PathBuf {
-        self.directory.join(self.part_name(part))
+    pub fn final_path(&self, part: &Part) -> PathBuf {
+        self.folder(&part.folder).join(self.part_name(part))
     }
 
-    pub fn prepared_path(&self, part: Part) -> PathBuf {
-        self.directory
-            .join(format!(".{}.prepared", self.part_name(part)))
+    pub fn prepared_path(&self, part: &Part) -> PathBuf {
+        let name = format!(".{}.prepared", self.part_name(part));
+        self.folder(&part.folder).join(name)
     }
 
-    pub fn in_progress_path(&self, worker: usize, number: u64) -> PathBuf {
+    fn folder(&self, folder: &str) -> PathBuf {
+        match folder {
+            "" => self.directory.clone(),
+            _ => self.directory.join(folder),
+        }
+    }
+
+    pub fn in_progress_path(&self, folder: &str, worker: usize, number: u64) -> PathBuf {
         let (prefix, extension) = (&self.prefix, &self.extension);
-        self.directory.join(format!(
+        self.folder(folder).join(format!(
             ".{prefix}-{worker:03}-{number:06}.{extension}.inprogress"
         ))
     }
@@ -90,23 +102,24 @@ impl Layout {
         ))
     }
 
-    fn part_name(&self, part: Part) -> String {
+    fn part_name(&self, part: &Part) -> String {
         let Part {
             checkpoint,
             worker,
             sequence,
+            ..
         } = part;
         let (prefix, extension) = (&self.prefix, &self.extension);
         format!("{prefix}-{checkpoint:09}-{worker:03}-{sequence:03}.{extension}")
     }
 
-    /// What `name` says; `None` if it is none of ours.
-    pub fn parse(&self, name: &str) -> Option<Name> {
+    /// What the name of a file in `folder` says; `None` if it is none of ours.
+    pub fn parse(&self, folder: &str, name: &str) -> Option<Name> {
         let Some(hidden) = name.strip_prefix('.') else {
-            return Some(Name::Final(self.parse_part(name)?));
+            return Some(Name::Final(self.parse_part(folder, name)?));
         };
         if let Some(name) = hidden.strip_suffix(".prepared") {
-            return Some(Name::Prepared(self.parse_part(name)?));
+            return Some(Name::Prepared(self.parse_part(folder, name)?));
         }
         if let Some(name) = hidden.strip_suffix(".inprogress") {
             let [worker, _] = self.numbers(name)?;
@@ -121,9 +134,10 @@ impl Layout {
         })
     }
 
-    fn parse_part(&self, name: &str) -> Option<Part> {
+    fn parse_part(&self, folder: &str, name: &str) -> Option<Part> {
         let [checkpoint, worker, sequence] = self.numbers(name)?;
         Some(Part {
+            folder: folder.to_owned(),
             checkpoint,
             worker: worker as usize,
             sequence: u32::try_from(sequence).ok()?,
@@ -143,43 +157,68 @@ impl Layout {
     }
 
     fn list(&self) -> Result<Vec<(PathBuf, Name)>> {
-        let failed = |error| sink_error("cannot list", &self.directory, error);
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if let Some(name) = entry.file_name().to_str().and_then(|name| self.parse(name)) {
-                found.push((entry.path(), name));
-            }
-        }
+        self.list_folder("", &mut found)?;
         Ok(found)
     }
 
-    /// Makes renames and new files of the directory durable.
-    pub fn sync(&self) -> Result<()> {
-        File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|error| sink_error("cannot sync", &self.directory, error))
+    fn list_folder(&self, folder: &str, found: &mut Vec<(PathBuf, Name)>) -> Result<()> {
+        let path = self.folder(folder);
+        let failed = |error| sink_error("cannot list", &path, error);
+        for entry in fs::read_dir(&path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
+                continue; // none of ours
+            };
+            if self.folders && !name.starts_with('.') && entry.file_type().map_err(failed)?.is_dir()
+            {
+                let below = match folder {
+                    "" => name.to_owned(),
+                    _ => format!("{folder}/{name}"),
+                };
+                self.list_folder(&below, found)?;
+            } else if let Some(name) = self.parse(folder, name) {
+                found.push((entry.path(), name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes renames and new files of these folders durable, and the folders themselves.
+    pub fn sync<'a>(&self, folders: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        let mut paths = BTreeSet::new();
+        for folder in folders {
+            let inside = Path::new(folder).ancestors();
+            paths.extend(inside.map(|folder| self.directory.join(folder)));
+        }
+        for path in paths {
+            File::open(&path)
+                .and_then(|directory| directory.sync_all())
+                .map_err(|error| sink_error("cannot sync", &path, error))?;
+        }
+        Ok(())
     }
 
     /// Gives the prepared files of a restored checkpoint their final names.
     pub fn settle(&self, prepared: &[Vec<u8>]) -> Result<()> {
         let mut settled = BTreeSet::new();
+        let mut folders = BTreeSet::new();
         for described in prepared.iter().filter(|bytes| !bytes.is_empty()) {
             for part in describe_back(described)? {
-                self.settle_part(part)?;
+                self.settle_part(&part)?;
                 settled.insert((part.worker, part.checkpoint));
+                folders.insert(part.folder);
             }
         }
         for &(worker, checkpoint) in &settled {
             self.mark_committed(checkpoint, worker)?;
+            folders.insert(String::new());
         }
-        match settled.is_empty() {
-            true => Ok(()),
-            false => self.sync(),
-        }
+        self.sync(folders.iter().map(|folder| &**folder))
     }
 
-    fn settle_part(&self, part: Part) -> Result<()> {
+    fn settle_part(&self, part: &Part) -> Result<()> {
         let (from, to) = (self.prepared_path(part), self.final_path(part));
         match fs::rename(&from, &to) {
             Ok(()) => Ok(()),
@@ -200,7 +239,7 @@ impl Layout {
     }
 
     /// Whether the directory says that `part` was committed, and so was taken away by somebody.
-    fn was_committed(&self, part: Part) -> Result<bool> {
+    fn was_committed(&self, part: &Part) -> Result<bool> {
         let says_so = |name: &Name| {
             matches!(name, Name::Committed { checkpoint, worker }
                 if *worker == part.worker && *checkpoint >= part.checkpoint)
@@ -227,14 +266,14 @@ impl Layout {
             }
             match name {
                 Name::InProgress { .. } => remove(&path)?,
-                Name::Prepared(part) if part.checkpoint > restored => remove(&path)?,
+                Name::Prepared(ref part) if part.checkpoint > restored => remove(&path)?,
                 Name::Committed { checkpoint, .. } if checkpoint > restored => remove(&path)?,
                 Name::Committed { .. } => marks.push(path),
                 Name::Final(_) if restored == 0 && fresh.overwrite => remove(&path)?,
                 Name::Final(_) if restored == 0 && (exactly_once || !restart) => {
                     return Err(self.occupied(&path));
                 }
-                Name::Final(part) if exactly_once && part.checkpoint > restored => {
+                Name::Final(ref part) if exactly_once && part.checkpoint > restored => {
                     tracing::warn!(
                         file = %path.display(),
                         restored,
@@ -256,17 +295,17 @@ impl Layout {
             format!(
                 "the job starts anew, but directory {directory} holds results of an earlier run \
                  ({}): remove it, choose another one, or let the sink overwrite it",
-                path.file_name().unwrap_or_default().to_string_lossy()
+                path.strip_prefix(&self.directory).unwrap_or(path).display()
             ),
         )
     }
 }
 
 impl Name {
-    fn worker(self) -> usize {
+    fn worker(&self) -> usize {
         match self {
             Name::Final(part) | Name::Prepared(part) => part.worker,
-            Name::InProgress { worker } | Name::Committed { worker, .. } => worker,
+            Name::InProgress { worker } | Name::Committed { worker, .. } => *worker,
         }
     }
 }

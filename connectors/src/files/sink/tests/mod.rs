@@ -9,6 +9,7 @@ use millstream_runtime::sink::{Ready, Written};
 use std::path::Path;
 use tempfile::TempDir;
 
+mod folders;
 mod limits;
 
 type Numbers = FileSink<u64>;
@@ -94,20 +95,27 @@ fn visible(directory: &TempDir) -> Vec<u64> {
 fn names_are_told_apart() {
     let layout = sink(&tempfile::tempdir().unwrap()).layout();
     let part = Part {
+        folder: String::new(),
         checkpoint: 12,
         worker: 3,
         sequence: 4,
     };
     assert!(
         layout
-            .final_path(part)
+            .final_path(&part)
             .ends_with("part-000000012-003-004.txt")
     );
-    let name = |path: PathBuf| layout.parse(path.file_name().unwrap().to_str().unwrap());
-    assert_eq!(name(layout.final_path(part)), Some(Name::Final(part)));
-    assert_eq!(name(layout.prepared_path(part)), Some(Name::Prepared(part)));
+    let name = |path: PathBuf| layout.parse("", path.file_name().unwrap().to_str().unwrap());
     assert_eq!(
-        name(layout.in_progress_path(3, 9)),
+        name(layout.final_path(&part)),
+        Some(Name::Final(part.clone()))
+    );
+    assert_eq!(
+        name(layout.prepared_path(&part)),
+        Some(Name::Prepared(part))
+    );
+    assert_eq!(
+        name(layout.in_progress_path("", 3, 9)),
         Some(Name::InProgress { worker: 3 })
     );
     let committed = Name::Committed {
@@ -127,7 +135,7 @@ fn names_are_told_apart() {
         ".part-1-2-3.txt",
         "part-1-2-.txt",
     ] {
-        assert_eq!(layout.parse(foreign), None, "{foreign}");
+        assert_eq!(layout.parse("", foreign), None, "{foreign}");
     }
 }
 

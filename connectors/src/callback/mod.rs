@@ -1,0 +1,12 @@
+//! Functions as sources and sinks: for embedding, tests and things that have no connector yet.
+//!
+//! | what you have | use |
+//! |---|---|
+//! | a function for each record, which does not block | [`ForEach`] |
+//! | a function for many records at a time, which may block (a database, HTTP) | [`ForEachBatch`] |
+
+mod batch;
+mod for_each;
+
+pub use batch::ForEachBatch;
+pub use for_each::ForEach;
