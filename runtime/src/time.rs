@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 use timely::PartialOrder;
 use timely::progress::Timestamp;
 use timely::progress::timestamp::{PathSummary, Refines};
@@ -28,6 +29,16 @@ pub type Watermark = i64;
 pub const WATERMARK_MIN: Watermark = i64::MIN;
 /// The watermark after the end of input: every window and event-time timer fires.
 pub const WATERMARK_MAX: Watermark = i64::MAX;
+
+/// A duration in whole milliseconds; one that is too long is as long as can be.
+pub(crate) fn whole_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A duration in nanoseconds; one that is too long is as long as can be.
+pub(crate) fn whole_ns(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
 
 /// The number of a checkpoint, counted from 1 in the life of a job, across restarts.
 pub type CheckpointId = u64;

@@ -5,6 +5,7 @@
 #[path = "../failure/harness.rs"]
 mod harness;
 
+mod clocks;
 mod files;
 mod functions;
 mod rubbish;

@@ -5,6 +5,7 @@
 //! due a step costs one comparison. timely's own timers read another clock, at each call and at each step, and
 //! keep a call for each time that was ever set.
 
+use crate::time::whole_ns;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ const NEVER: i64 = i64::MAX;
 
 /// The time that is `wait` after another, both in nanoseconds of the clock.
 pub(crate) fn after(from_ns: i64, wait: Duration) -> i64 {
-    from_ns.saturating_add(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX))
+    from_ns.saturating_add(whole_ns(wait))
 }
 
 /// All alarms of one worker.

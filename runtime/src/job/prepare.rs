@@ -5,7 +5,7 @@ use crate::checkpoint::{
     CheckpointStore, DirectoryStore, PartInfo, PartWriter, Restored, Which, match_states,
     next_checkpoint,
 };
-use crate::clock::{SharedClock, SystemClock};
+use crate::clock::{SharedClock, SteadyClock, SystemClock};
 use crate::config::{JobConfig, Resume};
 use crate::driver::AnyEnumerator;
 use crate::error::Result;
@@ -96,7 +96,10 @@ impl Prepared {
             },
             graph: Arc::new(graph),
             config: Arc::new(config),
-            clock: options.clock.unwrap_or_else(SystemClock::shared),
+            clock: match options.clock {
+                Some(clock) => Arc::new(SteadyClock::new(clock)),
+                None => SystemClock::shared(), // steady by itself
+            },
             registry: Arc::default(),
             restored: restored.map(Arc::new),
             store,

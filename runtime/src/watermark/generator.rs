@@ -2,7 +2,7 @@
 
 use crate::driver::Position;
 use crate::record::Record;
-use crate::time::{EventTime, WATERMARK_MIN, Watermark};
+use crate::time::{EventTime, WATERMARK_MIN, Watermark, whole_ms};
 use std::time::Duration;
 
 /// Says how far event time has come, from the records seen.
@@ -35,7 +35,7 @@ impl BoundedOutOfOrderness {
     /// Records come at most `bound` (whole milliseconds) behind the highest event time.
     pub fn new(bound: Duration) -> Self {
         BoundedOutOfOrderness {
-            bound_ms: super::whole_ms(bound),
+            bound_ms: whole_ms(bound),
             highest: WATERMARK_MIN,
         }
     }

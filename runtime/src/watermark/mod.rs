@@ -14,16 +14,11 @@ pub use range::OutOfRange;
 
 use crate::driver::Position;
 use crate::record::Record;
-use crate::time::{EventTime, WATERMARK_MIN, Watermark};
+use crate::time::{EventTime, WATERMARK_MIN, Watermark, whole_ms};
 use generator::{AnyGenerator, Punctuated};
 use range::EventTimeRange;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A duration in whole milliseconds; one that is too long for that is as long as can be.
-fn whole_ms(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
 
 /// Sets the event times of a batch: one dynamic call per batch.
 type AssignTimes<T> = Arc<dyn Fn(&mut [Record<T>], &Position<'_>) + Send + Sync>;

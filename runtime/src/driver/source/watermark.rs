@@ -4,7 +4,7 @@
 use super::splits::ActiveSplit;
 use crate::graph::NodeId;
 use crate::metrics::{Registry, SourceMetrics};
-use crate::time::{EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
+use crate::time::{EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark, whole_ms};
 use crate::watermark::WatermarkStrategy;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -88,7 +88,7 @@ pub(super) fn idleness_changes<T>(
     let Some(timeout) = strategy.idle_timeout else {
         return false;
     };
-    let timeout = timeout.as_millis() as i64;
+    let timeout = whole_ms(timeout);
     splits.iter().any(|split| {
         let idle = now_ms - split.last_record_ms >= timeout;
         idle != split.metrics.idle.load(Ordering::Relaxed)
@@ -104,7 +104,7 @@ pub(super) fn observe<T>(
     instances: &Instances,
 ) -> bool {
     if let Some(timeout) = strategy.idle_timeout {
-        let timeout = timeout.as_millis() as i64;
+        let timeout = whole_ms(timeout);
         for split in splits.iter() {
             let idle = now_ms - split.last_record_ms >= timeout;
             split.metrics.idle.store(idle, Ordering::Relaxed);
