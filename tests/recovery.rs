@@ -4,7 +4,10 @@
 use fastrand::Rng;
 use millstream::connectors::files::FileSink;
 use millstream::connectors::memory::Collection;
-use millstream::operators::{Job, Sum, Tumbling, Windowed};
+use millstream::operators::{
+    CountTrigger, Cumulating, EventTimeTrigger, Global, Job, KeyedStream, Session, Sliding, Stream,
+    Sum, Timing, Tumbling, WindowContext,
+};
 use millstream::runtime::ErrorKind;
 use millstream::runtime::config::{JobConfig, Mode};
 use millstream::runtime::watermark::WatermarkStrategy;
@@ -23,10 +26,131 @@ fn events(rng: &mut Rng, count: usize) -> Vec<(i64, Event)> {
         .collect()
 }
 
+/// How events are cut into windows of some size.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Tumbling,
+    Sliding,
+    /// All records are kept, and handed to a function.
+    SlidingProcess,
+    Cumulating,
+    Session,
+    /// Early results, which do not count, and one on time.
+    Staged,
+    /// One window up to the end of input.
+    Global,
+}
+
+/// A window's start and end, and its sum.
+type WindowSum = ((i64, i64), i64);
+
+impl Cut {
+    const ALL: [Cut; 7] = [
+        Cut::Tumbling,
+        Cut::Sliding,
+        Cut::SlidingProcess,
+        Cut::Cumulating,
+        Cut::Session,
+        Cut::Staged,
+        Cut::Global,
+    ];
+
+    /// How far apart windows begin, or grow.
+    fn step(size: i64) -> i64 {
+        size.div_euclid(3) + 1
+    }
+
+    fn lines(self, size: i64, keyed: &KeyedStream<u32, i64>) -> Stream<String> {
+        let ms = |ms: i64| Duration::from_millis(ms as u64);
+        let sum = || Sum::of(|value: &i64| *value);
+        let line = |at: &WindowContext<'_, u32>, sum: i64| {
+            format!(
+                "window {} {} {} {sum}",
+                at.window.start, at.window.end, at.key
+            )
+        };
+        let sliding = Sliding::of(ms(size), ms(Cut::step(size)));
+        let plain = match self {
+            Cut::Tumbling => keyed.window(Tumbling::of(ms(size))).aggregate(sum()),
+            Cut::Sliding => keyed.window(sliding).aggregate(sum()),
+            Cut::Cumulating => {
+                let windows = Cumulating::of(ms(3 * size), ms(size));
+                keyed.window(windows).aggregate(sum())
+            }
+            Cut::Session => keyed.window(Session::with_gap(ms(size))).aggregate(sum()),
+            Cut::SlidingProcess => {
+                return keyed.window(sliding).process(move |at, records, out| {
+                    out.push(line(at, records.iter().map(|record| record.value).sum()));
+                    Ok(())
+                });
+            }
+            Cut::Staged => {
+                let windows = keyed.window(Tumbling::of(ms(size)));
+                let windows = windows.trigger(EventTimeTrigger.early(CountTrigger::of(2)));
+                return windows.aggregate_then(sum(), move |at, sum, out| {
+                    if at.timing == Timing::OnTime {
+                        out.push(line(at, sum));
+                    }
+                    Ok(())
+                });
+            }
+            Cut::Global => keyed
+                .window(Global)
+                .trigger(EventTimeTrigger)
+                .aggregate(sum()),
+        };
+        plain.map(|w| {
+            format!(
+                "window {} {} {} {}",
+                w.window.start, w.window.end, w.key, w.value
+            )
+        })
+    }
+
+    /// The same the slow way, of the events of one key in order of time.
+    fn sums(self, size: i64, events: &[(i64, i64)]) -> Vec<WindowSum> {
+        let mut sums: BTreeMap<(i64, i64), i64> = BTreeMap::new();
+        for (time, value) in events {
+            let windows: Vec<(i64, i64)> = match self {
+                Cut::Tumbling | Cut::Staged => {
+                    let start = time.div_euclid(size) * size;
+                    vec![(start, start + size)]
+                }
+                Cut::Sliding | Cut::SlidingProcess => {
+                    let starts = (time - size + 1)..=*time;
+                    let starts = starts.filter(|start| start.rem_euclid(Cut::step(size)) == 0);
+                    starts.map(|start| (start, start + size)).collect()
+                }
+                Cut::Cumulating => {
+                    let start = time.div_euclid(3 * size) * 3 * size;
+                    let ends = (1..=3).map(|steps| start + steps * size);
+                    ends.filter(|end| time < end)
+                        .map(|end| (start, end))
+                        .collect()
+                }
+                Cut::Session => match sums.last_entry() {
+                    Some(last) if last.key().1 >= *time => {
+                        let ((start, _), sum) = last.remove_entry();
+                        sums.insert((start, time + size), sum);
+                        vec![(start, time + size)]
+                    }
+                    _ => vec![(*time, time + size)],
+                },
+                Cut::Global => vec![(events[0].0, events[events.len() - 1].0 + 1)],
+            };
+            for window in windows {
+                *sums.entry(window).or_default() += value;
+            }
+        }
+        sums.into_iter().collect()
+    }
+}
+
 /// What comes of the events: a line per window and key, and one per event for the running sum.
 struct Shape {
     splits: usize,
     batch: usize,
+    cut: Cut,
     size: i64,
     drop_below: i64,
     rolling: bool,
@@ -37,6 +161,7 @@ impl Shape {
         Shape {
             splits: rng.usize(1..6),
             batch: rng.usize(1..200),
+            cut: Cut::ALL[rng.usize(..Cut::ALL.len())],
             size: rng.i64(1..400),
             drop_below: rng.i64(-5..20),
             rolling: rng.bool(),
@@ -44,22 +169,23 @@ impl Shape {
     }
 
     fn reference(&self, events: &[(i64, Event)]) -> Vec<String> {
-        let mut windows: BTreeMap<(i64, u32), (u64, i64)> = BTreeMap::new();
+        let mut kept: BTreeMap<u32, Vec<(i64, i64)>> = BTreeMap::new();
         let mut totals: BTreeMap<u32, (u64, i64)> = BTreeMap::new();
         for (time, (key, value)) in events {
             if *value < self.drop_below {
                 continue;
             }
-            let start = time.div_euclid(self.size) * self.size;
-            let window = windows.entry((start, *key)).or_default();
-            *window = (window.0 + 1, window.1 + value);
+            kept.entry(*key).or_default().push((*time, *value));
             let total = totals.entry(*key).or_default();
             *total = (total.0 + 1, total.1 + value);
         }
-        let mut lines: Vec<String> = windows
-            .iter()
-            .map(|((start, key), (_, sum))| format!("window {start} {key} {sum}"))
-            .collect();
+        let mut lines = Vec::new();
+        for (key, mut values) in kept {
+            values.sort();
+            for ((start, end), sum) in self.cut.sums(self.size, &values) {
+                lines.push(format!("window {start} {end} {key} {sum}"));
+            }
+        }
         if self.rolling {
             // The order between keys' records is free; the last value of each key and the number of
             // updates are not.
@@ -93,10 +219,8 @@ impl Shape {
             .name("fuse")
             .filter(move |(_, value)| *value >= drop_below);
         let keyed = kept.map(|(key, value)| (key, value)).keyed();
-        keyed
-            .window(Tumbling::of(Duration::from_millis(self.size as u64)))
-            .aggregate(Sum::of(|value: &i64| *value))
-            .map(|w: Windowed<u32, i64>| format!("window {} {} {}", w.window.start, w.key, w.value))
+        self.cut
+            .lines(self.size, &keyed)
             .sink("windows", FileSink::lines(out.join("windows")));
         if self.rolling {
             keyed

@@ -66,6 +66,11 @@ impl Calendars {
         }
     }
 
+    #[cfg(test)]
+    pub fn entries(&self) -> usize {
+        self.event.entries + self.processing.entries
+    }
+
     /// Throws out stale entries; `wake` says when a slot's key wakes.
     pub fn tidy(&mut self, keys: usize, wake: impl Fn(Slot) -> Wake) {
         self.event.tidy(keys, |time, slot| wake(slot).event == time);

@@ -326,6 +326,11 @@ where
         self.calendars.tidy(table.len(), wake);
     }
 
+    #[cfg(test)]
+    pub fn calendar_entries(&self) -> usize {
+        self.calendars.entries()
+    }
+
     /// Hands on what was put out so far.
     fn put_out(&mut self, out: &mut Output<F::Out>) {
         self.outlet.finished = 0;

@@ -1,6 +1,7 @@
 //! Every kind of windows with every trigger and evictor against the slow way, in every way the contract knows.
 
 mod model;
+mod semantics;
 
 use self::model::{Evict, FIRST, Kind, Line, Model, When, gap_of};
 use super::{
