@@ -5,6 +5,7 @@ use crate::harness::{
 };
 use millstream::connectors::files::FileSink;
 use millstream::prelude::*;
+use std::path::Path;
 use std::time::Duration;
 
 const COUNT: u64 = 3_000;
@@ -179,4 +180,129 @@ fn a_drained_job_goes_on() {
         assert_eq!(report.unwrap().records_read(), COUNT - 1_000);
         assert_counted(&out, COUNT);
     }
+}
+
+/// A job that writes to `out`, with one checkpoint at its end; if it is told to, it dies before.
+fn dying(dir: &Path, out: &Path, resume: Resume, dies: bool) -> Result<JobHandle> {
+    let job = Job::new("counting");
+    let strategy = WatermarkStrategy::ascending();
+    job.timed_source("numbers", Numbers::new(COUNT, 2), strategy)
+        .inspect(move |n| assert!(!dies || n % 1_000 != 999, "it dies"))
+        .key_by(|n| n % 7)
+        .count()
+        .map(|(key, number)| format!("{key} {number}"))
+        .sink("out", FileSink::lines(out).overwrite(true));
+    job.start(JobConfig {
+        resume,
+        retained_checkpoints: 9,
+        checkpoint_interval: Duration::from_secs(3_600),
+        ..durable(dir)
+    })
+}
+
+/// A job is resumed from an older checkpoint and dies before its first own one. The next start used to go on from
+/// the newer checkpoint, whose results had been taken back.
+#[test]
+fn an_older_checkpoint_that_dies_before_its_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let numbers = Numbers::new(COUNT, 2).held_at(500);
+    let config = JobConfig {
+        retained_checkpoints: 9,
+        ..durable(dir.path())
+    };
+    let handle = counting(&numbers, &out).start(config.clone()).unwrap();
+    until(&handle, "records", || {
+        (handle.report().records_written() >= 500).then_some(())
+    });
+    handle.stop();
+    let older = finish(handle).unwrap().last_checkpoint;
+    let newer = finish(
+        counting(&Numbers::new(COUNT, 2), &out)
+            .start(config)
+            .unwrap(),
+    )
+    .unwrap()
+    .last_checkpoint;
+    assert!(newer > older);
+
+    failure(dying(dir.path(), &out, Resume::Checkpoint(older), true));
+    // Twice: the choice holds until a checkpoint of the new life.
+    failure(dying(dir.path(), &out, Resume::Latest, true));
+    let report = finish(dying(dir.path(), &out, Resume::Latest, false).unwrap()).unwrap();
+    assert_eq!(report.restored, Some(older));
+    assert_counted(&out, COUNT);
+    let report = finish(dying(dir.path(), &out, Resume::Latest, false).unwrap()).unwrap();
+    assert!(report.restored > Some(newer));
+}
+
+/// A savepoint outlives a fresh start. Until the first checkpoint of the new life it used to be the newest, and
+/// a start after a crash went on from it.
+#[test]
+fn a_savepoint_that_is_older_than_a_fresh_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let numbers = Numbers::new(COUNT, 2).held_at(500);
+    let handle = counting(&numbers, &out).start(durable(dir.path())).unwrap();
+    until(&handle, "records", || {
+        (handle.report().records_written() >= 500).then_some(())
+    });
+    let savepoint = handle.savepoint().unwrap();
+    handle.stop();
+    finish(handle).unwrap();
+
+    failure(dying(dir.path(), &out, Resume::Fresh, true));
+    let report = finish(dying(dir.path(), &out, Resume::Latest, false).unwrap()).unwrap();
+    assert_eq!(report.restored, None);
+    assert_eq!(report.records_read(), COUNT);
+    assert_counted(&out, COUNT);
+    let kept = dir
+        .path()
+        .join("checkpoints")
+        .join(format!("manifest-{savepoint:012}.json"));
+    assert!(kept.exists(), "a savepoint stays");
+}
+
+/// A job with a directory of its own starts from the savepoint of another one and dies: it goes on from there.
+#[test]
+fn a_savepoint_elsewhere_that_dies_before_its_first() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let out = dir.path().join("out");
+    let numbers = Numbers::new(COUNT, 2).held_at(500);
+    let config = durable(elsewhere.path());
+    let handle = counting(&numbers, &out).start(config).unwrap();
+    until(&handle, "records", || {
+        (handle.report().records_written() >= 500).then_some(())
+    });
+    handle.stop();
+    let stopped = finish(handle).unwrap().last_checkpoint;
+
+    let savepoint = Resume::Savepoint(elsewhere.path().join("checkpoints"));
+    failure(dying(dir.path(), &out, savepoint, true));
+    let report = finish(dying(dir.path(), &out, Resume::Latest, false).unwrap()).unwrap();
+    assert_eq!(report.restored, Some(stopped));
+    assert_counted(&out, COUNT);
+}
+
+/// The same, and the other directory has gone.
+#[test]
+fn a_savepoint_elsewhere_that_has_gone() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let out = dir.path().join("out");
+    let numbers = Numbers::new(COUNT, 2).held_at(500);
+    let handle = counting(&numbers, &out)
+        .start(durable(elsewhere.path()))
+        .unwrap();
+    handle.stop();
+    finish(handle).unwrap();
+    let savepoint = Resume::Savepoint(elsewhere.path().join("checkpoints"));
+    failure(dying(dir.path(), &out, savepoint, true));
+    std::fs::remove_dir_all(elsewhere.path()).unwrap();
+    let error = failure(dying(dir.path(), &out, Resume::Latest, false));
+    let directory = elsewhere.path().to_str().unwrap();
+    assert_error(
+        &error,
+        ErrorKind::Restore,
+        &["last started from", directory],
+    );
 }

@@ -4,6 +4,7 @@
 //! is. Its last field is the checksum of all the text before it, so that it cannot be changed
 //! unnoticed.
 
+use super::sealed::{seal, unseal};
 use super::store::{CheckpointStore, list as list_names, manifest_name, parse_manifest_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::StateDescriptor;
@@ -88,22 +89,12 @@ pub struct Manifest {
     pub bytes: u64,
 }
 
-/// Between the manifest's text and its checksum.
-const TRAILER: &str = ",\n  \"crc32\": \"";
-/// Behind the checksum.
-const END: &str = "\"\n}\n";
-const DIGITS: usize = 8;
-
 impl Manifest {
     /// The bytes of the file: indented JSON whose last field is the checksum of all before it.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut whole = self.clone();
         whole.bytes = self.parts.iter().map(|part| part.bytes).sum();
-        let text = serde_json::to_string_pretty(&whole)
-            .expect("a manifest has string keys and plain values only");
-        let text = text.strip_suffix("\n}").expect("a pretty object ends so");
-        let crc = crc32fast::hash(text.as_bytes());
-        format!("{text}{TRAILER}{crc:08x}{END}").into_bytes()
+        seal(&whole)
     }
 
     /// Reads the bytes of the file `file`.
@@ -116,7 +107,7 @@ impl Manifest {
             format: u32,
         }
         let wrong = |what: &str| Error::new(ErrorKind::Restore, format!("{file} {what}"));
-        let checked = checked_text(bytes).ok_or_else(|| wrong("is damaged or cut short"))?;
+        let checked = unseal(bytes).ok_or_else(|| wrong("is damaged or cut short"))?;
         let malformed = |error: serde_json::Error| wrong("is malformed").with_source(error);
         let Format { format } = serde_json::from_str(checked).map_err(malformed)?;
         if format > MANIFEST_VERSION {
@@ -147,7 +138,7 @@ impl Manifest {
 
     /// Whether the bytes are a whole file with the right checksum, of whatever format.
     pub(super) fn is_sealed(bytes: &[u8]) -> bool {
-        checked_text(bytes).is_some()
+        unseal(bytes).is_some()
     }
 
     fn check_number(self, checkpoint: CheckpointId) -> Result<Manifest> {
@@ -192,16 +183,6 @@ impl Manifest {
             .with_source(error)
         })
     }
-}
-
-/// The text of a manifest whose checksum is right.
-fn checked_text(bytes: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let before_end = text.strip_suffix(END)?;
-    let (before, crc) = before_end.split_at_checked(before_end.len().checked_sub(DIGITS)?)?;
-    let covered = before.strip_suffix(TRAILER)?;
-    // Compared as text: a checksum has one spelling.
-    (format!("{:08x}", crc32fast::hash(covered.as_bytes())) == crc).then_some(text)
 }
 
 /// The parts of a new manifest: the new ones, and of each worker's earlier parts those that its new

@@ -36,6 +36,8 @@ mod manifest;
 mod matching;
 mod restore;
 mod retention;
+mod sealed;
+mod start;
 mod store;
 pub mod testing;
 mod writer;
@@ -48,6 +50,7 @@ pub use manifest::{
 pub use matching::match_states;
 pub use restore::{Restored, StateSummary, Which, verify};
 pub use retention::{Collected, collect_garbage, forget_checkpoints};
+pub use start::{START_NAME, Start, StartFrom};
 pub use store::{
     CheckpointStore, PartSink, manifest_name, next_checkpoint, parse_manifest_name,
     parse_part_name, part_name,

@@ -2,17 +2,18 @@
 
 use super::control::JobDescription;
 use crate::checkpoint::{
-    CheckpointStore, DirectoryStore, PartInfo, PartWriter, Restored, Which, match_states,
-    next_checkpoint,
+    CheckpointStore, DirectoryStore, PartInfo, PartWriter, Restored, Start, StartFrom, Which,
+    match_states, next_checkpoint,
 };
 use crate::clock::{SharedClock, SteadyClock, SystemClock};
 use crate::config::{JobConfig, Resume};
 use crate::driver::AnyEnumerator;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Build, Graph, NodeId, NodeKind};
 use crate::metrics::Registry;
 use crate::source::Waker;
 use crate::time::CheckpointId;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// What a caller may put in the place of the machine's own.
@@ -40,6 +41,10 @@ pub(crate) struct Prepared {
     pub registry: Arc<Registry>,
     pub store: Option<Arc<dyn CheckpointStore>>,
     pub restored: Option<Arc<Restored>>,
+    /// What it starts from, when that is not its newest checkpoint.
+    started_from: Option<StartFrom>,
+    /// What was written of that before, once it is replaced.
+    earlier_start: OnceLock<Option<Start>>,
     pub names: Arc<Vec<String>>,
     pub uids: Arc<Vec<String>>,
     pub description: JobDescription,
@@ -57,7 +62,7 @@ impl Prepared {
         }
         let uids = graph.uids()?;
         let store = open_store(&config, options.store)?;
-        let restored = open_restored(&config, store.as_deref())?;
+        let (restored, started_from) = open_restored(&config, store.as_deref())?;
         let operators: Vec<_> = graph
             .nodes()
             .iter()
@@ -102,9 +107,36 @@ impl Prepared {
             },
             registry: Arc::default(),
             restored: restored.map(Arc::new),
+            started_from,
+            earlier_start: OnceLock::new(),
             store,
             first_period,
         })
+    }
+
+    /// Makes durable what the job starts from, when it is not the newest checkpoint. To be called when sources
+    /// and sinks can be opened and before any sink begins.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`] when it cannot be written.
+    pub fn choose_start(&self) -> Result<()> {
+        let (Some(store), Some(from)) = (&self.store, &self.started_from) else {
+            return Ok(());
+        };
+        // One that is damaged is replaced: this choice does not depend on it.
+        let earlier = Start::load(store.as_ref()).unwrap_or_default();
+        Start::new(self.first_period, from.clone()).publish(store.as_ref())?;
+        let _ = self.earlier_start.set(earlier);
+        Ok(())
+    }
+
+    /// The job could not be built, so nothing began: what it started from is as it was before.
+    pub fn undo_start(&self) {
+        if let (Some(store), Some(earlier)) = (&self.store, self.earlier_start.get())
+            && let Err(error) = Start::undo(earlier.as_ref(), store.as_ref())
+        {
+            tracing::error!(%error, "a start that failed stays the last one");
+        }
     }
 
     /// Opens sinks and sources, in this order: what cannot be written need not be read.
@@ -170,18 +202,54 @@ fn open_store(
     }
 }
 
+/// What the job starts from, and, when that is not its newest checkpoint, the choice to be made durable.
 fn open_restored(
     config: &JobConfig,
     store: Option<&dyn CheckpointStore>,
-) -> Result<Option<Restored>> {
+) -> Result<(Option<Restored>, Option<StartFrom>)> {
     match (&config.resume, store) {
-        (Resume::Fresh, _) | (Resume::Latest, None) => Ok(None),
-        (Resume::Latest, Some(store)) => Restored::open(store, Which::Latest),
-        (Resume::Checkpoint(id), Some(store)) => Restored::open(store, Which::Id(*id)),
-        (Resume::Checkpoint(_), None) => Ok(None), // refused by the configuration's check
+        (Resume::Fresh, _) => Ok((None, Some(StartFrom::Beginning))),
+        (Resume::Latest, None) => Ok((None, None)),
+        (Resume::Latest, Some(store)) => Ok((open_latest(store)?, None)),
+        (Resume::Checkpoint(id), Some(store)) => {
+            let restored = Restored::open(store, Which::Id(*id))?;
+            Ok((restored, Some(StartFrom::Checkpoint(*id))))
+        }
+        (Resume::Checkpoint(_), None) => Ok((None, None)), // refused by the configuration's check
         (Resume::Savepoint(path), _) => {
-            let store = DirectoryStore::open_existing(path)?;
-            Restored::open(&store, Which::Latest)
+            let restored = open_latest(&DirectoryStore::open_existing(path)?)?;
+            let from = match &restored {
+                None => StartFrom::Beginning,
+                Some(restored) => StartFrom::Savepoint {
+                    directory: absolute(path)?,
+                    checkpoint: restored.checkpoint(),
+                },
+            };
+            Ok((restored, Some(from)))
         }
     }
+}
+
+/// The newest checkpoint, or what the job was last started from if it has completed none since.
+fn open_latest(store: &dyn CheckpointStore) -> Result<Option<Restored>> {
+    match Start::in_force(store)? {
+        None => Restored::open(store, Which::Latest),
+        Some(StartFrom::Beginning) => Ok(None),
+        Some(StartFrom::Checkpoint(id)) => Restored::open(store, Which::Id(id)),
+        Some(StartFrom::Savepoint {
+            directory,
+            checkpoint,
+        }) => DirectoryStore::open_existing(&directory)
+            .and_then(|store| Restored::open(&store, Which::Id(checkpoint)))
+            .map_err(|error| {
+                let from = directory.display();
+                error.within(format!("the job was last started from {from}"))
+            }),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| {
+        Error::new(ErrorKind::Config, format!("resume {}", path.display())).with_source(error)
+    })
 }

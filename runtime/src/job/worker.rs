@@ -50,6 +50,7 @@ pub(super) fn launch(job: Prepared) -> Result<JobHandle> {
     let mut watchers = discovery::start(&job, &control, enumerators)
         // Those that watch other sources already must not outlive the attempt.
         .inspect_err(|_| control.set_ended())?;
+    job.choose_start().inspect_err(|_| control.set_ended())?;
     let (builders, others) = communication(job.config.workers)
         .try_build()
         .map_err(|error| Error::new(ErrorKind::Internal, error))?;
@@ -92,6 +93,7 @@ fn run(allocator: Allocator, job: &Prepared, control: &Arc<JobControl>) {
     let index = allocator.index();
     let _span = worker_span(&job.graph.name, index).entered();
     let mut context = None;
+    let mut built = false;
     let result = catch_unwind(AssertUnwindSafe(|| -> Result<()> {
         let shared = WorkerContext::new(index, job, control.clone())
             .map_err(|error| error.within(format!("worker {index}")))?;
@@ -110,12 +112,16 @@ fn run(allocator: Allocator, job: &Prepared, control: &Arc<JobControl>) {
         worker.dataflow_core("millstream", None, Box::new(()), |_, scope| {
             compile(scope, &graph, shared.clone())
         })?;
+        built = true;
         step(&mut worker, &shared, job.config.spin);
         for dataflow in worker.installed_dataflows() {
             worker.drop_dataflow(dataflow);
         }
         Ok(())
     }));
+    if !built {
+        job.undo_start();
+    }
     match result {
         Ok(Ok(())) => {}
         Ok(Err(error)) => control.fail(error),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::checkpoint::fixture::{chain, manifest};
 use crate::checkpoint::part_name;
+use crate::checkpoint::sealed::END;
 use crate::checkpoint::testing::MemoryStore;
 
 fn part(checkpoint: CheckpointId, worker: u32, needs_since: CheckpointId) -> PartFile {

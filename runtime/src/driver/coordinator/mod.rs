@@ -44,8 +44,7 @@ impl Coordinator {
         if worker.config.resume == Resume::Fresh
             && let Some(writer) = worker.checkpoint.writer()
         {
-            // Sources and sinks are open by now. Were the job to die before its first checkpoint, it must not go on
-            // from one of its life before: sinks have begun anew.
+            // Sources and sinks are open by now, and nobody goes on from an older checkpoint any more.
             writer.forget_checkpoints();
         }
         Coordinator {
