@@ -1,5 +1,6 @@
 //! What crosses the files of the command line: bad input, precedence, the manual, the lines people see.
 
+mod arbitrary;
 mod bad_input;
 mod lines;
 mod manual;
