@@ -32,6 +32,7 @@ mod directory;
 #[cfg(test)]
 mod fixture;
 pub mod format;
+mod inspect;
 mod manifest;
 mod matching;
 mod restore;
@@ -44,12 +45,16 @@ mod writer;
 
 pub use block::{Block, BlockKind, Entries, Entry};
 pub use directory::{DirectoryLock, DirectoryStore};
+pub use inspect::{
+    Description, Difference, InstanceDescription, KeyedEntries, OperatorDescription,
+    ShardDescription, StateDescription, StateDifference,
+};
 pub use manifest::{
     CheckpointKind, MANIFEST_VERSION, Manifest, OperatorEntry, PartFile, next_parts,
 };
 pub use matching::match_states;
 pub use restore::{Restored, StateSummary, Which, verify};
-pub use retention::{Collected, collect_garbage, forget_checkpoints};
+pub use retention::{Collected, Removal, collect_garbage, forget_checkpoints};
 pub use start::{START_NAME, Start, StartFrom};
 pub use store::{
     CheckpointStore, PartSink, manifest_name, next_checkpoint, parse_manifest_name,

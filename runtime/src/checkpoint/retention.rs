@@ -5,6 +5,7 @@
 //! parts.
 
 use super::manifest::{CheckpointKind, Manifest};
+use super::start::{Start, StartFrom};
 use super::store::{CheckpointStore, list, manifest_name, parse_part_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::CheckpointId;
@@ -68,6 +69,90 @@ pub fn forget_checkpoints(store: &dyn CheckpointStore) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checkpoints that somebody wants to be rid of, and what goes with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The checkpoints, newest first.
+    pub checkpoints: Vec<CheckpointId>,
+    /// Files of theirs that no other checkpoint is in need of.
+    pub parts: Vec<String>,
+}
+
+impl Removal {
+    /// What is to go with these checkpoints. Nothing is deleted yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`] when one of them is not there, when it is the newest or the one that the next
+    /// start goes on from (unless `force`), or when a manifest cannot be read or is of a newer version.
+    pub fn of(store: &dyn CheckpointStore, unwanted: &[CheckpointId], force: bool) -> Result<Self> {
+        let there = Manifest::list(store)?;
+        let refused = |checkpoint, why: &str| {
+            let place = store.describe();
+            let what = format!("checkpoint {checkpoint} in {place} {why}");
+            Err(Error::new(ErrorKind::Checkpoint, what))
+        };
+        let chosen = match Start::in_force(store)? {
+            Some(StartFrom::Checkpoint(id)) => Some(id),
+            _ => None,
+        };
+        for checkpoint in unwanted {
+            if !there.contains(checkpoint) {
+                return refused(checkpoint, "is not there");
+            }
+            if !force && chosen == Some(*checkpoint) {
+                return refused(checkpoint, "is what the next start goes on from");
+            }
+            if !force && there.first() == Some(checkpoint) {
+                return refused(checkpoint, "is the newest");
+            }
+        }
+        let mut parts = BTreeSet::new();
+        let mut needed = BTreeSet::new();
+        for checkpoint in &there {
+            let of = match unwanted.contains(checkpoint) {
+                true => &mut parts,
+                false => &mut needed,
+            };
+            // A damaged manifest names nothing; what it named goes when a job collects its garbage.
+            let manifest = load(store, *checkpoint)?;
+            of.extend(
+                manifest
+                    .into_iter()
+                    .flat_map(|m| m.parts)
+                    .map(|part| part.name),
+            );
+        }
+        Ok(Removal {
+            checkpoints: there
+                .into_iter()
+                .filter(|id| unwanted.contains(id))
+                .collect(),
+            parts: parts.difference(&needed).cloned().collect(),
+        })
+    }
+
+    /// The checkpoints that are beyond the newest `keep` sound ones and are no savepoints.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn beyond(store: &dyn CheckpointStore, keep: usize, force: bool) -> Result<Self> {
+        let survey = Survey::of(store, keep)?;
+        Removal::of(store, &survey.expired, force)
+    }
+
+    /// Deletes them: manifests first, so that a crash leaves files too many and never a checkpoint that lacks some.
+    /// Whoever calls this holds the lock of the store.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`] when a file cannot be deleted.
+    pub fn apply(&self, store: &dyn CheckpointStore) -> Result<()> {
+        for checkpoint in &self.checkpoints {
+            delete(store, &manifest_name(*checkpoint))?;
+        }
+        self.parts.iter().try_for_each(|name| delete(store, name))
+    }
 }
 
 /// What the manifests of a store say.

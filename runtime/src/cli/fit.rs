@@ -71,7 +71,7 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
 }
 
 /// Rows as a table: the first `words` columns to the left, the others to the right.
-pub(super) fn table(rows: &[Vec<String>], words: usize) -> String {
+pub fn table(rows: &[Vec<String>], words: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let widths = rows.iter().filter_map(|row| Some(row.get(column)?.width()));

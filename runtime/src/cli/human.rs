@@ -1,5 +1,6 @@
 //! Numbers, sizes, times and dates for people: `12.3 M`, `1.2 GB`, `3 ms`, `2024-05-01 12:00:03`.
 
+pub use super::fit::table;
 use crate::time::{EventTime, civil_date};
 use std::time::Duration;
 
@@ -24,12 +25,12 @@ fn scaled(number: f64, letters: &[&str]) -> String {
 }
 
 /// A number of things.
-pub(super) fn count(number: u64) -> String {
+pub fn count(number: u64) -> String {
     scaled(number as f64, &["", "k", "M", "G", "T", "P", "E"])
 }
 
 /// How many a second.
-pub(super) fn rate(number: u64, during: Duration) -> String {
+pub fn rate(number: u64, during: Duration) -> String {
     let seconds = during.as_secs_f64();
     let rate = if seconds > 0.0 {
         number as f64 / seconds
@@ -40,12 +41,12 @@ pub(super) fn rate(number: u64, during: Duration) -> String {
 }
 
 /// A number of bytes, in powers of 1000.
-pub(super) fn bytes(number: u64) -> String {
+pub fn bytes(number: u64) -> String {
     scaled(number as f64, &["B", "kB", "MB", "GB", "TB", "PB", "EB"])
 }
 
 /// A length of time: `450 us`, `3 ms`, `1.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
-pub(super) fn duration(duration: Duration) -> String {
+pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 if duration.is_zero() => "0 s".into(),
@@ -59,7 +60,7 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 /// The same without the fraction: `14 s`.
-pub(super) fn seconds(time: Duration) -> String {
+pub fn seconds(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
         seconds => duration(Duration::from_secs(seconds)),
@@ -67,7 +68,7 @@ pub(super) fn seconds(time: Duration) -> String {
 }
 
 /// A point in time in UTC, to the second.
-pub(super) fn utc(at: EventTime) -> String {
+pub fn utc(at: EventTime) -> String {
     let seconds = at.div_euclid(1000);
     let (year, month, day) = civil_date(seconds.div_euclid(86_400));
     let second = seconds.rem_euclid(86_400);

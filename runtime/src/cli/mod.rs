@@ -17,7 +17,7 @@ mod env;
 mod file;
 mod fit;
 mod flags;
-mod human;
+pub mod human;
 mod layers;
 mod logs;
 mod program;

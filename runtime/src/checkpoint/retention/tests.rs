@@ -160,3 +160,47 @@ fn random_part(
         &[full(worker, &[("k", Some("v"))])],
     )
 }
+
+/// Every checkpoint rests on the parts of number 1: whichever goes, what others need stays.
+#[test]
+fn a_removal_leaves_what_others_need() {
+    let store = chain(4);
+    let removal = Removal::of(&store, &[1, 3], false).unwrap();
+    assert_eq!(removal.checkpoints, [3, 1]);
+    assert_eq!(removal.parts, Vec::<String>::new());
+    removal.apply(&store).unwrap();
+    assert_eq!(Manifest::list(&store).unwrap(), [4, 2]);
+    verify(&store, 2).unwrap();
+    verify(&store, 4).unwrap();
+    let removal = Removal::of(&store, &[4], true).unwrap();
+    assert_eq!(
+        removal.parts.len(),
+        4,
+        "those of 3 and 4, which 2 does not know"
+    );
+    removal.apply(&store).unwrap();
+    verify(&store, 2).unwrap();
+}
+
+#[test]
+fn what_may_not_go() {
+    let store = chain(3);
+    Start::new(4, StartFrom::Checkpoint(2))
+        .publish(&store)
+        .unwrap();
+    for (unwanted, why) in [
+        (3, "checkpoint 3 in memory is the newest"),
+        (
+            2,
+            "checkpoint 2 in memory is what the next start goes on from",
+        ),
+        (9, "checkpoint 9 in memory is not there"),
+    ] {
+        let error = Removal::of(&store, &[unwanted], false).unwrap_err();
+        assert!(error.to_string().ends_with(why), "{error}");
+    }
+    assert_eq!(Removal::beyond(&store, 2, false).unwrap().checkpoints, [1]);
+    let forced = Removal::of(&store, &[3, 2, 1], true).unwrap();
+    forced.apply(&store).unwrap();
+    assert_eq!(store.names(), ["start.json"]);
+}
