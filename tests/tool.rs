@@ -203,7 +203,7 @@ fn compare() {
     let all = Checkpoints::make();
     let (status, out, _) = tool(&["compare", all.text(), &all.at(all.last)]);
     assert_eq!(status, 0, "{out}");
-    assert!(out.contains("the same state"), "{out}");
+    assert!(out.contains("the same ("), "{out}");
     let places = [all.at(all.first), all.at(all.last)];
     let (status, out, _) = tool(&["compare", &places[0], &places[1]]);
     assert_eq!(status, 1, "{out}");

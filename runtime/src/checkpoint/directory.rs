@@ -176,6 +176,8 @@ impl Drop for DirectoryLock {
     fn drop(&mut self) {
         // A process id that is no longer true would mislead.
         let _ = self.0.set_len(0);
+        // Not left to the close: a child that another thread is just starting still has the file open.
+        let _ = self.0.unlock();
     }
 }
 
@@ -350,5 +352,18 @@ mod tests {
         fs::write(dir.path().join(".tmp-manifest"), "torn").unwrap();
         drop(second.lock().unwrap());
         assert!(!dir.path().join(".tmp-manifest").exists());
+    }
+
+    /// A job had ended, but another thread was starting a child process at that moment, which inherits every open
+    /// file until it becomes another program: the directory was in use by nobody.
+    #[test]
+    fn a_lock_is_free_although_its_file_is_open_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::open(dir.path()).unwrap();
+        let lock = store.lock().unwrap();
+        let inherited = lock.0.try_clone().unwrap();
+        drop(lock);
+        drop(store.lock().unwrap());
+        drop(inherited);
     }
 }

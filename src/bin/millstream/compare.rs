@@ -1,7 +1,7 @@
 //! `compare`: how the state of two checkpoints differs.
 
-use crate::Finding;
 use crate::place::Place;
+use crate::{Finding, things};
 use millstream::Result;
 use millstream::runtime::checkpoint::{Difference, StateDifference};
 use millstream::runtime::cli::human::{count, table};
@@ -20,13 +20,13 @@ pub(crate) fn run(left: &Place, right: &Place) -> Result<Finding> {
 
 fn text(of: &Difference) -> String {
     if of.is_none() {
-        return format!("the same state ({} states)\n", of.same_states);
+        return format!("the same ({})\n", things(of.same_states, "state"));
     }
-    let mut text = format!(
-        "{} states differ, {} are the same\n",
-        of.states.len(),
-        of.same_states
-    );
+    let mut text = match of.states.len() {
+        1 => "1 state differs, ".to_owned(),
+        n => format!("{n} states differ, "),
+    };
+    text.push_str(&format!("{} are the same\n", of.same_states));
     for (field, left, right) in &of.fields {
         text.push_str(&format!("  {field}: {left}, then {right}\n"));
     }

@@ -1,6 +1,6 @@
 //! `delete`: removes checkpoints, and the files that no other checkpoint needs; never while a job holds the directory.
 
-use crate::Finding;
+use crate::{Finding, things};
 use millstream::Result;
 use millstream::runtime::checkpoint::{DirectoryStore, Removal};
 use serde_json::json;
@@ -46,9 +46,6 @@ fn text(removal: &Removal, dry_run: bool) -> String {
         1 => "checkpoint",
         _ => "checkpoints",
     };
-    let parts = removal.parts.len();
-    format!(
-        "{done} {what} {} and {parts} part files\n",
-        numbers.join(", ")
-    )
+    let parts = things(removal.parts.len(), "part file");
+    format!("{done} {what} {} and {parts}\n", numbers.join(", "))
 }
