@@ -10,4 +10,5 @@ mod files;
 mod functions;
 mod rubbish;
 mod source;
+mod table;
 mod times;
