@@ -48,7 +48,7 @@ pub use millstream_runtime::{Error, ErrorKind, Result};
 
 /// Everything that a job usually needs.
 pub mod prelude {
-    pub use crate::connectors::callback::{ForEach, ForEachBatch};
+    pub use crate::connectors::callback::{ForEach, ForEachBatch, PollSource, Polled, RecvSource};
     pub use crate::connectors::collect::Collect;
     pub use crate::connectors::console::Console;
     pub use crate::connectors::files::{Compression, FileSink, FileSource, TextFiles, TimeBucket};
@@ -56,6 +56,8 @@ pub mod prelude {
     pub use crate::connectors::generator::Generator;
     pub use crate::connectors::memory::{self, Collection};
     pub use crate::connectors::null::Null;
+    pub use crate::connectors::stdin::Stdin;
+    pub use crate::connectors::tcp::{TcpSink, TcpSource};
     pub use crate::operators::*;
     pub use crate::runtime::config::{Guarantee, JobConfig, Mode, Resume, Trigger};
     pub use crate::runtime::dead_letter::{DeadLetter, DeadLetterKind, ErrorPolicy};

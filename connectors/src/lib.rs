@@ -7,6 +7,8 @@
 //! | [`generator::Generator`] | strided | exactly-once, replayable |
 //! | [`script::Script`] | as written down, for tests | exactly-once, replayable |
 //! | [`files::FileSource`] | files, byte ranges of them, or a series of them | exactly-once, replayable |
+//! | [`stdin::Stdin`], [`tcp::TcpSource`] | one | at-most-once across restarts |
+//! | [`callback::RecvSource`], [`callback::PollSource`] | one | at-most-once across restarts |
 //!
 //! | sink | guarantee |
 //! |---|---|
@@ -31,9 +33,11 @@ pub mod generator;
 pub mod memory;
 pub mod null;
 pub mod script;
+pub mod stdin;
 pub mod tcp;
 
 mod background;
+mod inflow;
 mod outbox;
 mod position;
 #[cfg(test)]

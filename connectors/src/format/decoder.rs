@@ -29,6 +29,8 @@ pub(crate) struct Decoder<T, P> {
     range_end: Option<u64>,
     /// Line numbers count from the start of the input.
     numbered: bool,
+    /// Positions begin with the name of the input.
+    named: bool,
     item: PhantomData<fn() -> T>,
 }
 
@@ -42,6 +44,7 @@ impl<T, P: Parser<T>> Decoder<T, P> {
             max_record,
             range_end: None,
             numbered: true,
+            named: false,
             item: PhantomData,
         }
     }
@@ -50,6 +53,12 @@ impl<T, P: Parser<T>> Decoder<T, P> {
     pub fn within(mut self, range_end: u64) -> Self {
         self.range_end = Some(range_end);
         self.numbered = false;
+        self
+    }
+
+    /// Puts the name of the input before positions.
+    pub fn named(mut self) -> Self {
+        self.named = true;
         self
     }
 
@@ -143,9 +152,10 @@ impl<T, P: Parser<T>> Decoder<T, P> {
     }
 
     fn position(&self, line: u64, offset: u64) -> String {
-        match self.numbered {
-            true => format!("line {line}, byte {offset}"),
-            false => format!("byte {offset}"),
+        match (self.named, self.numbered) {
+            (true, _) => format!("{}, line {line}, byte {offset}", self.path),
+            (false, true) => format!("line {line}, byte {offset}"),
+            (false, false) => format!("byte {offset}"),
         }
     }
 }

@@ -12,6 +12,8 @@
 
 mod connect;
 pub mod sink;
+pub mod source;
 
 pub use connect::Retry;
 pub use sink::TcpSink;
+pub use source::TcpSource;
