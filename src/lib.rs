@@ -72,3 +72,8 @@ pub mod prelude {
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
 struct Readme;
+
+/// So are those of the page on windows.
+#[doc = include_str!("../docs/windows.md")]
+#[cfg(doctest)]
+struct WindowsPage;

@@ -87,10 +87,13 @@ impl<K: Key, V: Data, W> WindowedStream<K, V, W> {
     }
 }
 
-impl<K: Key, V: Data, W: EventTimeWindows> WindowedStream<K, V, W> {
+impl<K: Key, V: Data, W> WindowedStream<K, V, W> {
     /// Keeps a window for this long after its end: records that come until then update its result,
     /// which is put out again for each. Later ones are late. Default: zero.
-    pub fn allowed_lateness(mut self, lateness: Duration) -> Self {
+    pub fn allowed_lateness(mut self, lateness: Duration) -> Self
+    where
+        W: EventTimeWindows,
+    {
         self.settings.lateness = lateness;
         self
     }
@@ -106,19 +109,28 @@ impl<K: Key, V: Data, W: EventTimeWindows> WindowedStream<K, V, W> {
     ///     let (counts, late) = minutes.with_late_records().count();
     /// }
     /// ```
-    pub fn with_late_records(self) -> LateWindowedStream<K, V, W> {
+    pub fn with_late_records(self) -> LateWindowedStream<K, V, W>
+    where
+        W: EventTimeWindows,
+    {
         LateWindowedStream { windowed: self }
     }
 }
 
-impl<K: Key, V: Data, W: Windowing<V>> WindowedStream<K, V, W> {
+impl<K: Key, V: Data, W> WindowedStream<K, V, W> {
     /// Counts the records of each window.
-    pub fn count(self) -> WindowResults<K, u64> {
+    pub fn count(self) -> WindowResults<K, u64>
+    where
+        W: Windowing<V>,
+    {
         self.aggregate(Count)
     }
 
     /// Combines the values of each window pairwise.
-    pub fn reduce(self, reduce: impl Fn(V, V) -> V + Send + Sync + 'static) -> WindowResults<K, V> {
+    pub fn reduce(self, reduce: impl Fn(V, V) -> V + Send + Sync + 'static) -> WindowResults<K, V>
+    where
+        W: Windowing<V>,
+    {
         self.aggregate(Reduce::new(reduce))
     }
 
@@ -128,12 +140,18 @@ impl<K: Key, V: Data, W: Windowing<V>> WindowedStream<K, V, W> {
         self,
         initial: A,
         fold: impl Fn(&mut A, V) + Send + Sync + 'static,
-    ) -> WindowResults<K, A> {
+    ) -> WindowResults<K, A>
+    where
+        W: Windowing<V>,
+    {
         self.aggregate(Fold::new(initial, fold))
     }
 
     /// Aggregates the values of each window.
-    pub fn aggregate<G: Aggregator<V>>(self, aggregator: G) -> WindowResults<K, G::Out> {
+    pub fn aggregate<G: Aggregator<V>>(self, aggregator: G) -> WindowResults<K, G::Out>
+    where
+        W: Windowing<V>,
+    {
         self.add_aggregate(aggregator).0
     }
 
@@ -142,7 +160,10 @@ impl<K: Key, V: Data, W: Windowing<V>> WindowedStream<K, V, W> {
     pub fn aggregate_with_late<G: Aggregator<V>>(
         self,
         aggregator: G,
-    ) -> (WindowResults<K, G::Out>, LateRecords<K, V>) {
+    ) -> (WindowResults<K, G::Out>, LateRecords<K, V>)
+    where
+        W: Windowing<V>,
+    {
         self.add_aggregate(aggregator)
     }
 
@@ -169,7 +190,10 @@ impl<K: Key, V: Data, W: Windowing<V>> WindowedStream<K, V, W> {
         + Send
         + Sync
         + 'static,
-    ) -> Stream<U> {
+    ) -> Stream<U>
+    where
+        W: Windowing<V>,
+    {
         self.add_aggregate_then(aggregator, then).0
     }
 
@@ -198,10 +222,15 @@ impl<K: Key, V: Data, W: Windowing<V>> WindowedStream<K, V, W> {
         + Send
         + Sync
         + 'static,
-    ) -> Stream<U> {
+    ) -> Stream<U>
+    where
+        W: Windowing<V>,
+    {
         self.add_process(function).0
     }
+}
 
+impl<K: Key, V: Data, W: Windowing<V>> WindowedStream<K, V, W> {
     fn add_aggregate<G: Aggregator<V>>(self, aggregator: G) -> Results<K, V, Windowed<K, G::Out>> {
         const { assert_merges::<V, W, G>() };
         self.add(|windowing, plan| {
