@@ -6,18 +6,29 @@ pub mod idle;
 mod latency;
 mod load;
 pub mod memory;
+pub mod metrics;
 mod windows;
 mod wordcount;
 
 pub use latency::latency;
-pub use windows::windows;
-pub use wordcount::{word_totals, word_updates};
+pub use windows::{windows, windows_with};
+pub use wordcount::{word_totals, word_updates, word_updates_with};
 
 use millstream_runtime::Result;
+use millstream_runtime::config::JobConfig;
 use millstream_runtime::record::{Data, Record};
 use millstream_runtime::sink::{Sink, SinkWriter, WriterContext, Written};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
+
+/// The settings of the throughput benches.
+pub fn spinning(workers: usize) -> JobConfig {
+    JobConfig {
+        workers,
+        spin: true,
+        ..Default::default()
+    }
+}
 
 /// A sink that hands each batch to a function, with what its worker keeps; what all workers kept is merged at the
 /// end.

@@ -1,6 +1,6 @@
 //! The window bench: a source of the event stream, a keyed tumbling count, a sink that hashes.
 
-use super::Tally;
+use super::{Tally, spinning};
 use crate::common::answer::Answer;
 use crate::common::throughput::{ThroughputRun, timed};
 use crate::common::window_events::{Event, OUT_OF_ORDER_MS, WINDOW_MS, event};
@@ -19,6 +19,11 @@ use std::time::Duration;
 
 /// Runs Millstream once.
 pub fn windows(case: &WindowsCase) -> ThroughputRun {
+    windows_with(case, spinning(case.workers))
+}
+
+/// The same with other settings.
+pub fn windows_with(case: &WindowsCase, config: JobConfig) -> ThroughputRun {
     let case = *case;
     timed(move || {
         let all = Arc::new(Mutex::new(Vec::new()));
@@ -43,11 +48,6 @@ pub fn windows(case: &WindowsCase) -> ThroughputRun {
                 item: PhantomData,
             },
         );
-        let config = JobConfig {
-            workers: case.workers,
-            spin: true,
-            ..Default::default()
-        };
         let handle = job.start(config).expect("the job starts");
         handle.wait().expect("the job ends well");
         let parts = all.lock().expect("no sink panicked").clone();

@@ -3,7 +3,7 @@
 //! `totals` has no operator that counts on each worker before the shuffle: every word travels, and a
 //! tumbling window whose end only the end of the text brings gives one row per word.
 
-use super::Tally;
+use super::{Tally, spinning};
 use crate::common::answer::Answer;
 use crate::common::text::words;
 use crate::common::throughput::{ThroughputRun, timed};
@@ -20,11 +20,16 @@ use std::time::Duration;
 
 /// A row per word read: the word and its count so far.
 pub fn word_updates(case: &WordCountCase) -> ThroughputRun {
+    word_updates_with(case, spinning(case.workers))
+}
+
+/// The same with other settings.
+pub fn word_updates_with(case: &WordCountCase, config: JobConfig) -> ThroughputRun {
     timed(|| {
         let job = Job::new("word-count");
         let lines = job.source("text", text(case));
         let counts = word_stream(&lines).keyed().count();
-        answer(job, case, &counts, |answer, (word, count)| {
+        answer(job, config, &counts, |answer, (word, count)| {
             answer.add_word(word.as_bytes(), *count);
         })
     })
@@ -39,9 +44,14 @@ pub fn word_totals(case: &WordCountCase) -> ThroughputRun {
         let lines = job.timed_source("text", text(case), one_time);
         let window = Tumbling::of(Duration::from_secs(1));
         let counts = word_stream(&lines).keyed().window(window).count();
-        answer(job, case, &counts, |answer, row: &Windowed<_, u64>| {
-            answer.add_word(row.key.as_bytes(), row.value);
-        })
+        answer(
+            job,
+            spinning(case.workers),
+            &counts,
+            |answer, row: &Windowed<_, u64>| {
+                answer.add_word(row.key.as_bytes(), row.value);
+            },
+        )
     })
 }
 
@@ -63,7 +73,7 @@ fn word_stream(lines: &Stream<String>) -> Stream<(CompactString, ())> {
 /// Runs the job with a sink that hashes the rows.
 fn answer<T: Data>(
     job: Job,
-    case: &WordCountCase,
+    config: JobConfig,
     rows: &Stream<T>,
     add: fn(&mut Answer, &T),
 ) -> Answer {
@@ -77,11 +87,6 @@ fn answer<T: Data>(
         item: PhantomData,
     };
     rows.sink("answer", tally);
-    let config = JobConfig {
-        workers: case.workers,
-        spin: true,
-        ..Default::default()
-    };
     let handle = job.start(config).expect("the job starts");
     handle.wait().expect("the job ends well");
     let parts = all.lock().expect("no sink panicked").clone();
