@@ -77,3 +77,9 @@ struct Readme;
 #[doc = include_str!("../docs/windows.md")]
 #[cfg(doctest)]
 struct WindowsPage;
+
+/// The snippets of the pages on connectors are tests.
+#[doc = include_str!("../docs/connectors.md")]
+#[doc = include_str!("../docs/writing-connectors.md")]
+#[cfg(doctest)]
+struct ConnectorPages;
