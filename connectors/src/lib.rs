@@ -38,6 +38,7 @@ pub mod tcp;
 
 mod background;
 mod inflow;
+mod once;
 mod outbox;
 mod position;
 #[cfg(test)]

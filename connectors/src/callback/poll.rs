@@ -3,6 +3,7 @@
 //! At-most-once across restarts: what the function has returned is gone. The snapshot holds the number of records
 //! read, for people to look at only.
 
+use crate::once::Once;
 use crate::position;
 use millstream_runtime::error::BoxError;
 use millstream_runtime::record::{Data, NO_TIME, Record};
@@ -10,7 +11,6 @@ use millstream_runtime::source::{
     Batch, FixedSplits, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader,
 };
 use millstream_runtime::{Error, ErrorKind, Result};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const VERSION: u8 = 1;
@@ -51,7 +51,7 @@ type Poll<T> = Box<dyn FnMut() -> Result<Polled<T>, BoxError> + Send>;
 /// ```
 pub struct PollSource<T> {
     interval: Duration,
-    poll: Mutex<Option<Poll<T>>>,
+    poll: Once<Poll<T>>,
 }
 
 impl<T> PollSource<T> {
@@ -63,7 +63,7 @@ impl<T> PollSource<T> {
         let poll: Poll<T> = Box::new(move || poll().map_err(Into::into));
         PollSource {
             interval,
-            poll: Mutex::new(Some(poll)),
+            poll: Once::new(poll),
         }
     }
 }
@@ -90,17 +90,7 @@ impl<T: Data> Source for PollSource<T> {
             Some(bytes) => position::decode::<1>(VERSION, bytes, "the function")?[0],
             None => 0,
         };
-        let poll = self
-            .poll
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let poll = poll.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Source,
-                "a function that is polled cannot be read a second time",
-            )
-        })?;
+        let poll = self.poll.take("a function that is polled")?;
         Ok(Box::new(Reader {
             poll,
             interval: self.interval,

@@ -4,6 +4,7 @@
 //! read, for people to look at only.
 
 use crate::memory::{self, ChannelHandle, ChannelSource};
+use crate::once::Once;
 use millstream_runtime::error::{BoxError, panic_text};
 use millstream_runtime::record::{Data, NO_TIME, Record};
 use millstream_runtime::source::{
@@ -30,7 +31,7 @@ type Receive<T> = Box<dyn FnMut() -> Result<Option<Record<T>>, BoxError> + Send>
 /// let source = RecvSource::new(move || Ok::<_, std::io::Error>(receiver.recv().ok()));
 /// ```
 pub struct RecvSource<T> {
-    receive: Mutex<Option<Receive<T>>>,
+    receive: Once<Receive<T>>,
 }
 
 impl<T> RecvSource<T> {
@@ -47,7 +48,7 @@ impl<T> RecvSource<T> {
     ) -> Self {
         let receive: Receive<T> = Box::new(move || receive().map_err(Into::into));
         RecvSource {
-            receive: Mutex::new(Some(receive)),
+            receive: Once::new(receive),
         }
     }
 }
@@ -70,17 +71,7 @@ impl<T: Data> Source for RecvSource<T> {
         position: Option<&[u8]>,
         context: &ReaderContext,
     ) -> Result<Box<dyn SplitReader<T>>> {
-        let receive = self
-            .receive
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let receive = receive.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Source,
-                "a function that receives cannot be read a second time",
-            )
-        })?;
+        let receive = self.receive.take("a function that receives")?;
         let (handle, source): (_, ChannelSource<T>) = memory::channel(CAPACITY);
         let failed = Failed::default();
         let (within, inside) = (failed.clone(), handle.clone());

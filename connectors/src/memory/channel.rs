@@ -3,13 +3,14 @@
 //! At-most-once across restarts: records are gone from the channel when they have been read. The
 //! snapshot holds the number of records read, for people to look at only.
 
+use crate::once::Once;
 use crate::position;
+use millstream_runtime::Result;
 use millstream_runtime::record::{Data, NO_TIME, Record};
 use millstream_runtime::source::{
     Batch, FixedSplits, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader, Waker,
 };
 use millstream_runtime::time::EventTime;
-use millstream_runtime::{Error, ErrorKind, Result};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SendError, TrySendError};
@@ -51,10 +52,7 @@ pub fn channel<T>(capacity: usize) -> (ChannelHandle<T>, ChannelSource<T>) {
         handles: AtomicUsize::new(1),
     });
     let receiver = Receiver(shared.clone());
-    (
-        ChannelHandle(shared),
-        ChannelSource(Mutex::new(Some(receiver))),
-    )
+    (ChannelHandle(shared), ChannelSource(Once::new(receiver)))
 }
 
 struct Shared<T> {
@@ -180,7 +178,7 @@ impl<T> Drop for ChannelHandle<T> {
 }
 
 /// The reading end of a [`channel`]: a source of one split. Can be read by one job, once.
-pub struct ChannelSource<T>(Mutex<Option<Receiver<T>>>);
+pub struct ChannelSource<T>(Once<Receiver<T>>);
 
 /// Whoever holds it reads; when it is dropped, senders are told.
 struct Receiver<T>(Arc<Shared<T>>);
@@ -214,14 +212,7 @@ impl<T: Data> Source for ChannelSource<T> {
             Some(bytes) => position::decode::<1>(VERSION, bytes, "the channel")?[0],
             None => 0,
         };
-        let receiver = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let receiver = receiver.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Source,
-                "a channel cannot be read a second time: what was sent before the restart is lost; \
-                 make a new channel and start a new job, or read from a replayable source",
-            )
-        })?;
+        let receiver = self.0.take("a channel")?;
         Ok(Box::new(Reader {
             receiver,
             read,

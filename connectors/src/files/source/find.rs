@@ -29,9 +29,11 @@ pub(super) fn enumerator(options: &Options) -> Result<Box<dyn SplitEnumerator<Fi
             .map_err(|error| failed(&file.path, "cannot be read").with_source(error))?;
     }
     if let Some(interval) = options.watch {
+        let is_file = Path::new(&options.pattern).is_file();
         return Ok(Box::new(Watch {
             options: options.clone(),
             interval,
+            is_file,
             first_names: HashMap::new(),
             renamed: HashSet::new(),
         }));
@@ -73,6 +75,8 @@ fn cut(file: Found, options: &Options) -> Vec<FileSplit> {
 struct Watch {
     options: Options,
     interval: Duration,
+    /// The pattern is the name of one file, which may have none for a moment when logs are rotated.
+    is_file: bool,
     /// Under which name each file that is there was first seen.
     first_names: HashMap<Identity, String>,
     /// New names of files that were seen under another one.
@@ -108,6 +112,9 @@ impl Watch {
 
 impl SplitEnumerator<FileSplit> for Watch {
     fn discover(&mut self) -> Result<Vec<FileSplit>> {
+        if self.is_file && data_of(Path::new(&self.options.pattern))?.is_none() {
+            return Ok(Vec::new()); // its reader waits for it
+        }
         let files = find(&self.options)?;
         self.note_names(&files);
         let new = files

@@ -144,6 +144,12 @@ impl<T, P: Parse<T>> Reader<T, P> {
         })
     }
 
+    /// Puts the path before the positions of bad records: the split does not say it.
+    pub fn named(mut self) -> Self {
+        self.decoder = self.decoder.named();
+        self
+    }
+
     /// Reads one piece.
     fn fill(&mut self) -> Result<Piece> {
         if self.compression != Compression::None {

@@ -60,13 +60,8 @@ impl<T: Data, P: Parse<T>> Series<T, P> {
                 };
                 let position = position.filter(|bytes| !bytes.is_empty());
                 let (options, format) = (&self.options, &self.format);
-                Some(Reader::open(
-                    options,
-                    format,
-                    &split,
-                    position,
-                    &self.context,
-                )?)
+                let reader = Reader::open(options, format, &split, position, &self.context)?;
+                Some(reader.named())
             }
         };
         Ok(())

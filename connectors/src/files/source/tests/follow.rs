@@ -257,6 +257,20 @@ fn a_file_gone_before_it_was_read_is_an_error_unless_it_was_empty() {
     }
 }
 
+/// Rotation leaves a moment in which nothing has the name: looking for new files then was an error, and
+/// ended the job.
+#[test]
+fn a_name_that_is_free_for_a_moment_is_no_error() {
+    let (directory, path) = file("1\n");
+    let source = files(&path).watch(TICK);
+    let mut enumerator = source.enumerator().unwrap();
+    assert_eq!(enumerator.discover().unwrap().len(), 1);
+    fs::rename(&path, directory.path().join("old")).unwrap();
+    assert!(enumerator.discover().unwrap().is_empty());
+    append(&path, "2\n");
+    assert_eq!(enumerator.discover().unwrap().len(), 1);
+}
+
 /// A file grows in random pieces and is rotated at random moments, while a reader looks at it, is stopped and
 /// opened again at random positions: each line is read once.
 #[test]

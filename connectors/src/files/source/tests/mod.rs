@@ -236,6 +236,16 @@ fn files_one_after_another_in_order() {
     resumes_everywhere(&source);
     resumes_everywhere(&source.clone().with_position());
 
+    append(&directory.path().join("b.txt"), "\n");
+    let wrong = FileSource::<u8>::json_lines(directory.path().to_str().unwrap())
+        .max_record(0)
+        .one_after_another(FileOrder::Name);
+    let (_, bad) = read_good_and_bad(&wrong).unwrap();
+    assert!(
+        bad[2].position.ends_with("b.txt, line 1, byte 0"),
+        "{bad:?}"
+    );
+
     for (name, seconds) in [("a.txt", 30), ("b.txt", 10), ("d.txt", 20), ("c.txt", 40)] {
         let file = OpenOptions::new()
             .append(true)
