@@ -3,6 +3,7 @@
 
 mod alarm;
 mod barrier;
+mod channel;
 mod compile;
 mod context;
 mod control;

@@ -1,8 +1,9 @@
 //! Channels: how batches of records leave an operator and enter the next, type-erased while the graph
 //! is compiled and typed while it runs.
 
+use super::channel::{Exchange, Forward};
 use crate::error::Result;
-use crate::operator::{BATCH_RECORDS, Emit};
+use crate::operator::Emit;
 use crate::record::{Data, Record};
 use crate::time::Time;
 use std::any::Any;
@@ -12,9 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use timely::communication::{Pull, Push};
 use timely::dataflow::channels::Message;
-use timely::dataflow::channels::pact::{DistributorPact, ParallelizationContract, Pipeline};
+use timely::dataflow::channels::pact::ParallelizationContract;
 use timely::dataflow::channels::pullers::Counter as PullCounter;
-use timely::dataflow::channels::pushers::exchange::Distributor;
 use timely::dataflow::channels::pushers::{Counter as PushCounter, Tee, TeeHelper};
 use timely::dataflow::operators::generic::builder_raw::OperatorBuilder;
 use timely::dataflow::{Scope, Stream};
@@ -22,7 +22,7 @@ use timely::progress::{Antichain, ChangeBatch, Source};
 
 /// What travels through a channel.
 pub(crate) type Bundle<T> = Vec<Record<T>>;
-type Message_<T> = Message<Time, Bundle<T>>;
+pub(super) type Message_<T> = Message<Time, Bundle<T>>;
 pub(crate) type Changes = Rc<RefCell<ChangeBatch<Time>>>;
 
 /// The end of an operator's chain: puts batches into timely's channels.
@@ -134,38 +134,6 @@ impl<T, F: FnMut(&T) -> usize + 'static> Partition<T> for ByWorker<F> {
 /// Makes the [`Partition`] of one worker; `None`: records stay where they are.
 pub type Route<T> = Option<Box<dyn Partition<T>>>;
 
-/// Adapts a [`Partition`] to timely's exchange.
-struct Spread<T> {
-    partition: Box<dyn Partition<T>>,
-    buffers: Vec<Bundle<T>>,
-}
-
-impl<T: Data> Distributor<Bundle<T>> for Spread<T> {
-    fn partition<Ti: Clone, P: Push<Message<Ti, Bundle<T>>>>(
-        &mut self,
-        container: &mut Bundle<T>,
-        time: &Ti,
-        pushers: &mut [P],
-    ) {
-        self.partition.partition(container, &mut self.buffers);
-        for (buffer, pusher) in self.buffers.iter_mut().zip(pushers) {
-            if buffer.len() >= BATCH_RECORDS {
-                Message::push_at(buffer, time.clone(), pusher);
-                buffer.clear();
-            }
-        }
-    }
-
-    fn flush<Ti: Clone, P: Push<Message<Ti, Bundle<T>>>>(&mut self, time: &Ti, pushers: &mut [P]) {
-        for (buffer, pusher) in self.buffers.iter_mut().zip(pushers) {
-            if !buffer.is_empty() {
-                Message::push_at(buffer, time.clone(), pusher);
-                buffer.clear();
-            }
-        }
-    }
-}
-
 /// The receiving end of an edge, counting what it consumes.
 pub(crate) struct Receiver<T> {
     counter: PullCounter<Time, Bundle<T>, Box<dyn Pull<Message_<T>>>>,
@@ -180,14 +148,8 @@ impl<T: Data> Receiver<T> {
         route: Route<T>,
     ) -> Self {
         let puller: Box<dyn Pull<Message_<T>>> = match route {
-            None => Box::new(connect_pact(builder, stream, Pipeline)),
-            Some(partition) => {
-                let pact = DistributorPact(move |peers: usize| Spread {
-                    partition,
-                    buffers: (0..peers).map(|_| Vec::new()).collect(),
-                });
-                Box::new(connect_pact(builder, stream, pact))
-            }
+            None => Box::new(connect_pact(builder, stream, Forward)),
+            Some(partition) => Box::new(connect_pact(builder, stream, Exchange(partition))),
         };
         Receiver {
             counter: PullCounter::new(puller),

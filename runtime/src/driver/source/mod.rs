@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::graph::{NodeId, SplitState};
 use crate::metrics::{OperatorMetrics, SourceMetrics};
 use crate::operator::Output;
+use crate::record::Record;
 use crate::source::{ReaderContext, Source, Waker};
 use crate::state::{BlobState, SliceBudget, Snapshot, StateDescriptor};
 use crate::time::{CheckpointId, Epoch, Time, WATERMARK_MAX, WATERMARK_MIN, Watermark};
@@ -113,6 +114,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
             state,
             out,
             faults,
+            spare: Vec::new(),
             worker,
         };
         let produced = site.produced();
@@ -147,6 +149,8 @@ struct SourceDriver<S: Source> {
     state: BlobState<Vec<SplitState>>,
     out: Output<S::Item>,
     faults: Faults,
+    /// Empty: what the next batch is read into.
+    spare: Vec<Record<S::Item>>,
     worker: Rc<WorkerContext>,
 }
 
@@ -162,7 +166,7 @@ impl<S: Source> SourceDriver<S> {
         self.worker.begin_step();
         self.worker.running.node.set(self.node);
         self.take_assignments()?;
-        if self.woken.swap(false, Ordering::AcqRel) {
+        if self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::AcqRel) {
             self.splits.wake();
         }
         self.settle_completed();

@@ -99,7 +99,10 @@ impl<S: Source> SourceDriver<S> {
         if !split.is_due(now_ns) {
             return Ok((None, 0));
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch {
+            records: std::mem::take(&mut self.spare),
+            ..Batch::default()
+        };
         let running = &self.worker.running;
         let status = running
             .during(Doing::Read, || split.reader.poll(&mut batch, max))
@@ -111,7 +114,8 @@ impl<S: Source> SourceDriver<S> {
             ReadStatus::Waiting => None,
             ReadStatus::WaitFor(wait) => Some(after(now_ns, wait)),
         };
-        let count = self.take(index, batch, now_ns.div_euclid(1_000_000))?;
+        let count = self.take(index, &mut batch, now_ns.div_euclid(1_000_000))?;
+        self.spare = batch.records;
         if status == ReadStatus::Finished {
             self.splits.finish(index);
         }
@@ -122,7 +126,7 @@ impl<S: Source> SourceDriver<S> {
     fn take(
         &mut self,
         index: usize,
-        mut batch: Batch<S::Item>,
+        batch: &mut Batch<S::Item>,
         now_ms: EventTime,
     ) -> Result<usize> {
         let split = &mut self.splits.active[index];
@@ -131,7 +135,7 @@ impl<S: Source> SourceDriver<S> {
         if count == 0 && batch.skipped == 0 {
             return Ok(0);
         }
-        for bad in batch.bad {
+        for bad in batch.bad.drain(..) {
             self.faults.bad_record(split.id(), bad)?;
         }
         if good > 0 {
