@@ -16,6 +16,7 @@ use super::slices::Slices;
 use super::slicing::{NO_WINDOW, Place, Slicing};
 use super::{Window, Windowed};
 use crate::aggregate::Aggregator;
+use crate::tolerance::or_undo;
 use millstream_runtime::driver::{Position, SideOutput};
 use millstream_runtime::error::BoxError;
 use millstream_runtime::operator::{
@@ -396,9 +397,25 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for SlicedOperator<K, V, G> {
         let mut found = std::mem::take(&mut self.found);
         self.table
             .find_all(std::iter::once(&record.value.0), &mut found);
-        let added = self.add(record, found[0], context, out);
+        let found_key = found[0];
         self.found = found;
-        added
+        if !context.tolerant {
+            return self.add(record, found_key, context, out);
+        }
+        let key = record.value.0.clone();
+        let before = self.table.get(&key).cloned();
+        or_undo(
+            self,
+            |operator| operator.add(record, found_key, context, out),
+            |operator| {
+                // Slots that are noted for its windows are looked at again when these are due.
+                match (operator.table.slot(&key), before) {
+                    (Some(slot), Some(before)) => *operator.table.touch(slot).1 = before,
+                    (Some(slot), None) => drop(operator.table.remove_at(slot)),
+                    (None, _) => {}
+                }
+            },
+        )
     }
 
     fn on_batch(

@@ -6,6 +6,7 @@
 
 use super::{Tumbling, Window, Windowed};
 use crate::aggregate::Aggregator;
+use crate::tolerance::or_undo;
 use millstream_runtime::driver::{Position, SideOutput};
 use millstream_runtime::error::BoxError;
 use millstream_runtime::operator::{
@@ -194,6 +195,9 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
         let window = self.windows.window_of(start);
         let (key, panes) = self.table.touch(slot);
         let Some(pane) = panes.find(start) else {
+            if panes.is_empty() {
+                self.table.remove_at(slot); // its only record failed
+            }
             return;
         };
         let last = self.lateness == 0 || pane.fired;
@@ -287,9 +291,23 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for TumblingOperator<K, V, G> {
         let mut found = std::mem::take(&mut self.found);
         self.table
             .find_all(std::iter::once(&record.value.0), &mut found);
-        let placed = self.place(record, found[0], context, out);
+        let found_key = found[0];
         self.found = found;
-        placed
+        if !context.tolerant {
+            return self.place(record, found_key, context, out);
+        }
+        let key = record.value.0.clone();
+        let before = self.table.get(&key).cloned();
+        or_undo(
+            self,
+            |operator| operator.place(record, found_key, context, out),
+            |operator| {
+                if let Some(slot) = operator.table.slot(&key) {
+                    // A key that is left without a pane goes when the window would have fired.
+                    *operator.table.touch(slot).1 = before.unwrap_or_else(Panes::new);
+                }
+            },
+        )
     }
 
     fn on_batch(

@@ -18,13 +18,14 @@ use self::rules::{Firing, Outlet, Rules};
 use super::function::WindowFunction;
 use super::trigger::WindowTrigger;
 use super::{Clock, OutputMode, Window, Windows};
+use crate::tolerance::or_undo;
 use millstream_runtime::driver::{Position, SideOutput};
 use millstream_runtime::error::BoxError;
 use millstream_runtime::operator::{
     BATCH_RECORDS, Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
 };
 use millstream_runtime::record::{Data, Key, NO_TIME, Record};
-use millstream_runtime::state::{Found, KeyedTable, LOOKUPS, Slot, Snapshot};
+use millstream_runtime::state::{Codec, Compact, Found, KeyedTable, LOOKUPS, Slot, Snapshot};
 use millstream_runtime::time::{EventTime, WATERMARK_MAX};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -147,7 +148,33 @@ where
         let (key, value) = record.value;
         let (slot, _) = self.table.entry_found(found, &key, Panes::new);
         self.settle(slot, context)?;
-        self.place(slot, (record.time, value), context)
+        self.with_undo(slot, context, |operator| {
+            operator.place(slot, (record.time, value), context)
+        })
+    }
+
+    /// Changes the windows of a key; under a policy that lets the job go on they are as before if that fails.
+    #[inline]
+    fn with_undo(
+        &mut self,
+        slot: Slot,
+        context: &OperatorContext,
+        change: impl FnOnce(&mut Self) -> UserResult,
+    ) -> UserResult {
+        if !context.tolerant {
+            return change(self);
+        }
+        let panes = self.table.at(slot).1;
+        let (mut before, wake) = (Vec::new(), panes.wake);
+        Compact.encode(panes, &mut before);
+        or_undo(self, change, |operator| {
+            let panes = operator.table.touch(slot).1;
+            *panes = Compact
+                .decode(&before)
+                .expect("what was encoded just now decodes");
+            panes.wake = wake;
+            operator.emptied.push(slot); // if it is
+        })
     }
 
     /// Adds a record to its windows.
@@ -199,18 +226,30 @@ where
         }
         let (slot, _) = self.table.entry_found(found, &record.value.0, Panes::new);
         self.settle(slot, context)?;
-        let (rules, out) = (&self.rules, &mut self.outlet);
-        let (key, panes) = self.table.touch(slot);
-        let touching = panes.touching(session);
         // A late record still belongs to a session that is kept.
-        if is_late && touching.is_empty() {
+        if is_late && self.table.touch(slot).1.touching(session).is_empty() {
             self.late(record, context);
             return Ok(());
         }
+        let record = (record.time, record.value.1);
+        self.with_undo(slot, context, |operator| {
+            operator.extend_session(slot, session, record, context)
+        })
+    }
+
+    fn extend_session(
+        &mut self,
+        slot: Slot,
+        session: Window,
+        record: (EventTime, V),
+        context: &OperatorContext,
+    ) -> UserResult {
+        let (rules, out) = (&self.rules, &mut self.outlet);
+        let (key, panes) = self.table.touch(slot);
+        let touching = panes.touching(session);
         let pane = panes.merge(touching, session, |pane, other| rules.merge(pane, other));
         // It has grown beyond the watermark: its end is still to come.
         pane.fired_on_time &= pane.window.end <= context.watermark;
-        let record = (record.time, record.value.1);
         rules.add(record, key, pane, context, out)?;
         let next = rules.next(pane, context);
         self.calendars.wake(&mut panes.wake, next, slot);
