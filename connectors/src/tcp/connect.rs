@@ -1,6 +1,7 @@
 //! Connecting, again and again with growing pauses.
 
 use millstream_runtime::clock::Stopwatch;
+use millstream_runtime::{Error, ErrorKind, Result};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -20,6 +21,13 @@ pub struct Retry {
     pub give_up_after: Option<Duration>,
 }
 
+impl Retry {
+    /// The first pause; a server is never asked without one.
+    pub(super) fn first_pause(self) -> Duration {
+        self.first.max(Duration::from_millis(1))
+    }
+}
+
 impl Default for Retry {
     fn default() -> Self {
         Retry {
@@ -27,6 +35,23 @@ impl Default for Retry {
             longest: Duration::from_secs(5),
             give_up_after: Some(Duration::from_secs(60)),
         }
+    }
+}
+
+/// Whether `address` reads `host:port`: waiting helps against other mistakes, not against this one.
+///
+/// # Errors
+/// [`ErrorKind::Config`], with the address.
+pub(super) fn check_address(address: &str) -> Result<()> {
+    let port = address
+        .rsplit_once(':')
+        .map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Config,
+            format!("{address:?} is no address of a TCP socket: host:port"),
+        )),
     }
 }
 
@@ -42,7 +67,7 @@ impl Attempts {
     pub fn new(retry: Retry) -> Self {
         Attempts {
             retry,
-            pause: retry.first,
+            pause: retry.first_pause(),
             since: Stopwatch::start(),
             told: false,
         }
@@ -96,4 +121,26 @@ fn attempt(address: &str) -> io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for good in ["localhost:9000", "127.0.0.1:0", "[::1]:80"] {
+            check_address(good).unwrap();
+        }
+        for bad in [
+            "",
+            "localhost",
+            "localhost:",
+            "localhost:http",
+            "1.2.3.4:70000",
+        ] {
+            let error = check_address(bad).unwrap_err().to_string();
+            assert!(error.contains(&format!("{bad:?}")), "{error}");
+        }
+    }
 }

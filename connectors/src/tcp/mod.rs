@@ -13,7 +13,11 @@
 mod connect;
 pub mod sink;
 pub mod source;
+mod threads;
 
 pub use connect::Retry;
 pub use sink::TcpSink;
 pub use source::TcpSource;
+
+#[cfg(test)]
+mod tests;

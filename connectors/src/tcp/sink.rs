@@ -11,7 +11,7 @@
 //! A server that cannot be reached is tried again ([`Retry`]); when that has lasted too long the job ends with an
 //! error that names the address. A server that reads slowly slows the job down.
 
-use super::connect::{Attempts, Retry};
+use super::connect::{Attempts, Retry, check_address};
 use crate::background::Stop;
 use crate::format::{Csv, Format, JsonLines, Lines};
 use crate::outbox::{ByteWriter, Deliver};
@@ -91,6 +91,10 @@ impl<T: Data, F: Format<T>> Sink for TcpSink<T, F> {
         format!("TCP server {}", self.address)
     }
 
+    fn check(&self) -> Result<()> {
+        check_address(&self.address)
+    }
+
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter<T>>> {
         let sender = Sender {
             address: self.address.clone(),
@@ -129,7 +133,7 @@ impl Deliver<Vec<u8>> for Sender {
                 }
             }
             // A server that takes connections and breaks them is not asked without a pause.
-            if stop.wait(self.retry.first) {
+            if stop.wait(self.retry.first_pause()) {
                 return Ok(());
             }
         }
