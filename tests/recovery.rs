@@ -5,16 +5,17 @@ use fastrand::Rng;
 use millstream::connectors::files::FileSink;
 use millstream::connectors::memory::Collection;
 use millstream::operators::{
-    CountTrigger, Cumulating, EventTimeTrigger, Global, Job, KeyedStream, Session, Sliding, Stream,
-    Sum, Timing, Tumbling, WindowContext,
+    AsyncIo, CountTrigger, Cumulating, EventTimeTrigger, Global, Job, KeyedStream, Session,
+    Sliding, Stream, Sum, Timing, Tumbling, WindowContext,
 };
-use millstream::runtime::ErrorKind;
 use millstream::runtime::config::{JobConfig, Mode};
 use millstream::runtime::watermark::WatermarkStrategy;
+use millstream::runtime::{BoxError, ErrorKind};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 type Event = (u32, i64);
@@ -146,6 +147,22 @@ impl Cut {
     }
 }
 
+/// Answers after a while that depends on the event.
+async fn answer(event: Event) -> Result<Event, BoxError> {
+    for _ in 0..event.1.rem_euclid(7) {
+        let mut waited = false;
+        std::future::poll_fn(|cx| {
+            if std::mem::replace(&mut waited, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+    Ok(event)
+}
+
 /// What comes of the events: a line per window and key, and one per event for the running sum.
 struct Shape {
     splits: usize,
@@ -154,6 +171,8 @@ struct Shape {
     size: i64,
     drop_below: i64,
     rolling: bool,
+    /// Every event is asked of a service that answers in disorder.
+    requests: Option<AsyncIo>,
 }
 
 impl Shape {
@@ -165,7 +184,17 @@ impl Shape {
             size: rng.i64(1..400),
             drop_below: rng.i64(-5..20),
             rolling: rng.bool(),
+            requests: rng.bool().then(|| Shape::requests(rng)),
         }
+    }
+
+    fn requests(rng: &mut Rng) -> AsyncIo {
+        let io = match rng.bool() {
+            true => AsyncIo::ordered(),
+            false => AsyncIo::unordered(),
+        };
+        io.capacity(rng.usize(1..300))
+            .timeout(Duration::from_secs(600))
     }
 
     fn reference(&self, events: &[(i64, Event)]) -> Vec<String> {
@@ -218,6 +247,10 @@ impl Shape {
             })
             .name("fuse")
             .filter(move |(_, value)| *value >= drop_below);
+        let kept = match self.requests {
+            Some(io) => kept.async_map("request", io, || answer),
+            None => kept,
+        };
         let keyed = kept.map(|(key, value)| (key, value)).keyed();
         self.cut
             .lines(self.size, &keyed)

@@ -6,6 +6,8 @@
 
 mod aggregate;
 mod assign;
+#[cfg(feature = "async")]
+pub mod async_io;
 mod distinct;
 mod groups;
 mod job;
@@ -27,6 +29,8 @@ pub use aggregate::{
 };
 #[cfg(feature = "sketches")]
 pub use aggregate::{ApproxDistinct, ApproxQuantiles, DistinctSketch};
+#[cfg(feature = "async")]
+pub use async_io::{AsyncFailure, AsyncIo, Retry};
 pub use groups::GroupState;
 pub use job::{Job, main};
 pub use keyed::KeyedStream;

@@ -43,8 +43,11 @@ use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, TwoInputOperator, UserResult, Work,
 };
 use millstream_runtime::record::{Data, Key, Record};
+use millstream_runtime::source::Waker;
 use millstream_runtime::state::{EVENT_TIMERS, PROCESSING_TIMERS, SliceBudget};
 use millstream_runtime::time::{CheckpointId, EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Runs one operator; see the module's documentation.
 ///
@@ -55,7 +58,42 @@ pub struct Harness<O: OperatorCore> {
     out: Collected<O::Out>,
     checkpoint: CheckpointId,
     blocks: Blocks,
+    bell: Arc<Bell>,
 }
+
+/// Rings when an operator's waker is called.
+#[derive(Default)]
+struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    fn waker(self: &Arc<Self>) -> Waker {
+        let bell = self.clone();
+        Waker::new(move || {
+            *bell.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            bell.changed.notify_all();
+        })
+    }
+
+    /// Waits until it rings.
+    fn wait(&self) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .changed
+            .wait_timeout_while(rung, PATIENCE, |rung| !*rung);
+        let (mut rung, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(
+            !waited.timed_out(),
+            "what is under way outside does not come"
+        );
+        *rung = false;
+    }
+}
+
+/// How long a test waits for what is under way outside.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The operator on one worker.
 struct Instance<O: OperatorCore> {
@@ -114,6 +152,7 @@ impl<O: OperatorCore> Harness<O> {
             out: Collected::default(),
             checkpoint: 0,
             blocks: Blocks::default(),
+            bell: Arc::default(),
         };
         harness.start(1, WATERMARK_MIN, 0);
         harness
@@ -129,6 +168,7 @@ impl<O: OperatorCore> Harness<O> {
                 key_groups,
                 watermark,
                 now_ms,
+                waker: self.bell.waker(),
                 ..OperatorContext::detached()
             };
             let mut operator = (self.make)();
@@ -192,12 +232,60 @@ impl<O: OperatorCore> Harness<O> {
         let instances = self.instances.iter();
         let watermarks = instances.map(|instance| {
             let own = instance.context.watermark;
-            match instance.operator.assigned_watermark() {
+            let watermark = match instance.operator.assigned_watermark() {
                 Some(assigned) if own < WATERMARK_MAX => assigned,
                 _ => own,
-            }
+            };
+            let oldest = instance.operator.under_way();
+            oldest.map_or(watermark, |oldest| oldest.min(watermark))
         });
         watermarks.min().unwrap_or(WATERMARK_MAX)
+    }
+
+    /// Takes what has come from outside, for operators that make requests.
+    pub fn poll(&mut self) {
+        for instance in &mut self.instances {
+            while instance
+                .operator
+                .poll(&mut instance.context, &mut instance.out)
+                .expect("the operator takes answers")
+                == Work::More
+            {}
+        }
+    }
+
+    /// Waits until nothing is under way outside: all requests are answered and their results put out.
+    /// Processing time stands still meanwhile; panics if that lasts for long.
+    pub fn settle(&mut self) {
+        self.settle_until(|harness| {
+            let mut instances = harness.instances.iter();
+            instances.all(|instance| instance.operator.under_way().is_none())
+        });
+    }
+
+    /// Waits for as many results and takes them.
+    pub fn take_when(&mut self, results: usize) -> Vec<Record<O::Out>> {
+        let mut taken = Vec::new();
+        self.settle_until(|harness| {
+            taken.append(&mut harness.take());
+            taken.len() >= results
+        });
+        taken
+    }
+
+    pub(crate) fn settle_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+        self.poll();
+        while !done(self) {
+            self.bell.wait();
+            self.poll();
+        }
+    }
+
+    /// Whether the operator takes records now, on all workers.
+    pub fn accepts(&self) -> bool {
+        self.instances
+            .iter()
+            .all(|instance| instance.operator.accepts())
     }
 
     /// The number of late records so far, since the last restart.

@@ -13,6 +13,7 @@ use crate::error::{BoxError, Error, Result};
 use crate::hash::KeyGroups;
 use crate::metrics::OperatorMetrics;
 use crate::record::{Data, Record};
+use crate::source::Waker;
 use crate::state::Snapshot;
 use crate::time::{EventTime, Time, WATERMARK_MIN, Watermark};
 use std::sync::Arc;
@@ -52,6 +53,9 @@ pub struct OperatorContext {
     /// A record that fails is set aside and the job goes on (an error policy other than fail): an operator
     /// that changes state by a user's function keeps what it needs to take the change back.
     pub tolerant: bool,
+    /// Gives the operator a turn, from any thread: something has come from outside for
+    /// [`poll`](OperatorCore::poll).
+    pub waker: Waker,
 }
 
 impl OperatorContext {
@@ -65,6 +69,7 @@ impl OperatorContext {
             now_ms: 0,
             metrics: Arc::default(),
             tolerant: false,
+            waker: Waker::noop(),
         }
     }
 }
@@ -106,6 +111,33 @@ pub trait OperatorCore: 'static {
         _out: &mut Output<Self::Out>,
     ) -> Result<Work, BoxError> {
         Ok(Work::Done)
+    }
+
+    /// Whether it takes records now. While it does not, they wait in front of it, and flow control at the
+    /// sources bounds how many there are.
+    fn accepts(&self) -> bool {
+        true
+    }
+
+    /// Takes what has come from outside of the worker: answers of a service, say. Called in each of the
+    /// operator's turns, and [`OperatorContext::waker`] gives it one. Called again until it returns
+    /// [`Work::Done`]; before each further call downstream has heard of the watermark that
+    /// [`under_way`](Self::under_way) lets it hear.
+    fn poll(
+        &mut self,
+        _context: &mut OperatorContext,
+        _out: &mut Output<Self::Out>,
+    ) -> Result<Work, BoxError> {
+        Ok(Work::Done)
+    }
+
+    /// The operator's watermark at the time when it took the oldest record whose results are still to come
+    /// from outside; `None`: there is none.
+    ///
+    /// Downstream hears of no later watermark, and the end of the input and of a micro-batch wait until there
+    /// is none. A barrier does not: what is under way belongs in the snapshot.
+    fn under_way(&self) -> Option<Watermark> {
+        None
     }
 
     /// Shows every state that belongs in a snapshot, always in the same order.

@@ -152,6 +152,7 @@ where
             Step::ProcessingTime(now) => harness.processing_time(now),
             Step::Watermark(watermark) => {
                 harness.watermark(watermark);
+                harness.settle();
                 results.push(sorted(harness.take()));
             }
         }
@@ -165,6 +166,7 @@ where
     }
     feed(&mut harness, batch);
     harness.watermark(WATERMARK_MAX);
+    harness.settle();
     results.push(sorted(harness.take()));
     results
 }

@@ -56,6 +56,8 @@ pub(crate) enum Doing {
     Batch { from: u64, to: u64 },
     /// What came due when time rose to this watermark.
     Time(Watermark),
+    /// What has come from outside.
+    Answers,
     /// Reading.
     Read,
     /// Its start: it is made, restored and opened.
@@ -66,8 +68,18 @@ impl fmt::Display for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.doing.get() {
             Doing::Record => write!(f, "at record {}", self.record.get()),
+            doing => doing.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doing::Record => f.write_str("at a record"),
             Doing::Batch { from, to } => write!(f, "in the batch of records {from}..{to}"),
             Doing::Time(watermark) => write!(f, "when time came to {watermark}"),
+            Doing::Answers => f.write_str("when answers came"),
             Doing::Read => f.write_str("while it was reading"),
             Doing::Start => f.write_str("when it was started"),
         }
@@ -210,7 +222,7 @@ impl WorkerContext {
         )
     }
 
-    pub fn operator_context(&self, node: NodeId) -> OperatorContext {
+    pub fn operator_context(&self, node: NodeId, waker: Waker) -> OperatorContext {
         OperatorContext {
             worker: self.worker,
             workers: self.workers,
@@ -219,6 +231,7 @@ impl WorkerContext {
             now_ms: self.now_ms(),
             metrics: self.registry.operator(node, self.worker),
             tolerant: false,
+            waker,
         }
     }
 

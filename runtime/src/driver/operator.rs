@@ -44,7 +44,8 @@ pub(super) fn build<O: OperatorCore, I: Inputs<O> + 'static>(
     let sides = maker.into_sides();
     let faults = site.faults(&[]);
     let worker = site.worker.clone();
-    let station = Station::new(site.node, operator, out, sides, faults, worker)?;
+    let waker = site.waker();
+    let station = Station::new(site.node, operator, out, sides, faults, worker, waker)?;
     let mut driver = OperatorDriver {
         consumed: inputs.consumed(),
         produced: site.produced(),
@@ -96,7 +97,10 @@ fn work<O: OperatorCore>(
     turn: &Turn,
 ) -> Result<bool> {
     loop {
-        while inputs.take_one(station)? {
+        if station.poll(outputs, turn)? == Work::More {
+            return Ok(true);
+        }
+        while station.operator.accepts() && inputs.take_one(station)? {
             if turn.is_over() {
                 return Ok(true);
             }

@@ -13,6 +13,7 @@ use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::graph::NodeId;
 use crate::operator::{OperatorContext, OperatorCore, Output, UserResult, Work};
 use crate::record::{Data, Record};
+use crate::source::Waker;
 use crate::state::{BlobState, SliceBudget, Snapshot, StateDescriptor};
 use crate::time::{CheckpointId, Epoch, EventTime, Time, WATERMARK_MAX, WATERMARK_MIN, Watermark};
 use std::cell::RefCell;
@@ -150,8 +151,9 @@ impl<O: OperatorCore> Station<O> {
         mut sides: Sides,
         faults: Faults,
         worker: Rc<WorkerContext>,
+        waker: Waker,
     ) -> Result<Self> {
-        let mut context = worker.operator_context(node);
+        let mut context = worker.operator_context(node, waker);
         context.tolerant = faults.are_tolerated();
         sides.extend(faults.port());
         let mut mark = BlobState::new(WATERMARK_STATE, WATERMARK_MIN);
@@ -218,6 +220,10 @@ impl<O: OperatorCore> Station<O> {
         } else {
             self.want_batch();
         }
+        if self.awaits_results(target) {
+            self.downgrade(self.held.time().epoch, outputs)?;
+            return Ok(Advance::Settled); // its waker gives it another turn
+        }
         if target.epoch.checkpoint() > self.gate.period() {
             if !matches!(self.encoding, Encoding::Idle) {
                 return Ok(Advance::Unfinished);
@@ -225,12 +231,32 @@ impl<O: OperatorCore> Station<O> {
             self.barrier.passed(now_ns, &self.context.metrics);
             self.freeze();
             // Before anything of the next period is processed: its results belong behind the barrier.
-            self.downgrade(target, outputs)?;
+            self.downgrade(target.epoch, outputs)?;
             self.gate.pass_barrier(target.epoch);
             return Ok(Advance::PassedBarrier);
         }
-        self.downgrade(target, outputs)?;
+        self.downgrade(target.epoch, outputs)?;
         Ok(Advance::Settled)
+    }
+
+    /// Takes what has come from outside; whether the turn is over and there is more. Results of one
+    /// watermark go out before downstream hears of the next.
+    pub fn poll(&mut self, outputs: &mut [ChangeBatch<Time>], turn: &Turn) -> Result<Work> {
+        while self.call(Doing::Answers, |op, context, out| op.poll(context, out))? == Work::More {
+            self.downgrade(self.held.time().epoch, outputs)?;
+            if turn.is_over_now() {
+                return Ok(Work::More);
+            }
+        }
+        Ok(Work::Done)
+    }
+
+    /// Whether something is under way outside for which a micro-batch, or the end of the input, has to wait.
+    fn awaits_results(&self, target: Target) -> bool {
+        let batched = self.worker.config.mode.is_micro_batch();
+        let ends_batch = batched && target.epoch > self.held.time().epoch;
+        let ended = self.context.watermark == WATERMARK_MAX;
+        (ends_batch || ended) && self.operator.under_way().is_some()
     }
 
     fn fire(
@@ -241,16 +267,23 @@ impl<O: OperatorCore> Station<O> {
             &mut Output<O::Out>,
         ) -> std::result::Result<Work, BoxError>,
     ) -> Result<Work> {
+        self.call(Doing::Time(self.context.watermark), fire)
+    }
+
+    fn call(
+        &mut self,
+        doing: Doing,
+        call: impl FnOnce(
+            &mut O,
+            &mut OperatorContext,
+            &mut Output<O::Out>,
+        ) -> std::result::Result<Work, BoxError>,
+    ) -> Result<Work> {
         let running = &self.worker.running;
         running.node.set(self.node);
-        let watermark = self.context.watermark;
-        running.during(Doing::Time(watermark), || {
-            fire(&mut self.operator, &mut self.context, &mut self.out).map_err(|source| {
-                Error::new(
-                    ErrorKind::UserFunction,
-                    format!("when time came to {watermark}"),
-                )
-                .with_source(source)
+        running.during(doing, || {
+            call(&mut self.operator, &mut self.context, &mut self.out).map_err(|source| {
+                Error::new(ErrorKind::UserFunction, doing.to_string()).with_source(source)
             })
         })
     }
@@ -313,7 +346,7 @@ impl<O: OperatorCore> Station<O> {
     }
 
     /// Results go out before the capability that covers them rises.
-    fn downgrade(&mut self, target: Target, outputs: &mut [ChangeBatch<Time>]) -> Result<()> {
+    fn downgrade(&mut self, epoch: Epoch, outputs: &mut [ChangeBatch<Time>]) -> Result<()> {
         let held = self.held.time();
         let watermark = match self.operator.assigned_watermark() {
             // The end of input is for sources to say.
@@ -322,7 +355,9 @@ impl<O: OperatorCore> Station<O> {
             }
             _ => self.context.watermark,
         };
-        let to = Time::new(target.epoch.max(held.epoch), watermark.max(held.watermark));
+        let oldest = self.operator.under_way().unwrap_or(WATERMARK_MAX);
+        let watermark = watermark.min(oldest);
+        let to = Time::new(epoch.max(held.epoch), watermark.max(held.watermark));
         if to != held {
             self.flush()?;
             self.held.downgrade(to, outputs);

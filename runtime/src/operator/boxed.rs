@@ -43,6 +43,19 @@ macro_rules! forward_core {
         ) -> Result<Work, BoxError> {
             (**self).on_processing_time(context, out)
         }
+        fn accepts(&self) -> bool {
+            (**self).accepts()
+        }
+        fn poll(
+            &mut self,
+            context: &mut OperatorContext,
+            out: &mut Output<$out>,
+        ) -> Result<Work, BoxError> {
+            (**self).poll(context, out)
+        }
+        fn under_way(&self) -> Option<Watermark> {
+            (**self).under_way()
+        }
         fn states(&mut self, visit: &mut dyn FnMut(&mut dyn Snapshot)) {
             (**self).states(visit);
         }
