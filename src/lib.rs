@@ -83,3 +83,8 @@ struct WindowsPage;
 #[doc = include_str!("../docs/writing-connectors.md")]
 #[cfg(doctest)]
 struct ConnectorPages;
+
+/// The snippets of the page on errors are tests.
+#[doc = include_str!("../docs/errors-and-dead-letters.md")]
+#[cfg(doctest)]
+struct ErrorsPage;

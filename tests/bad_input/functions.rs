@@ -447,6 +447,44 @@ fn state_that_a_process_function_wrote_stays() {
     }
 }
 
+/// So do timers that it registered.
+#[test]
+fn timers_that_a_process_function_registered_stay() {
+    struct Registers;
+    impl KeyedProcess for Registers {
+        type Key = i64;
+        type In = i64;
+        type Out = i64;
+        fn on_record(&mut self, n: i64, ctx: &mut KeyedContext<'_, i64, i64>) -> UserResult {
+            ctx.register_event_timer(n);
+            check_error(n)?;
+            Ok(())
+        }
+        fn on_timer(&mut self, timer: Timer, ctx: &mut KeyedContext<'_, i64, i64>) -> UserResult {
+            ctx.emit(timer.time);
+            Ok(())
+        }
+    }
+    for mode in MODES {
+        let job = Job::new("functions");
+        let numbers = Collection::timed((0..COUNT).map(|n| (n, n)).collect());
+        let (sink, results) = Collect::new();
+        job.timed_source("numbers", numbers, WatermarkStrategy::ascending())
+            .key_by(|n| n % 7)
+            .process("bad", |_| Registers)
+            .on_error(ErrorPolicy::Skip)
+            .sink("out", sink);
+        let config = JobConfig {
+            mode,
+            ..JobConfig::default()
+        };
+        finish(job.start(config).unwrap()).unwrap();
+        let mut fired = results.take();
+        fired.sort();
+        assert_eq!(fired, (0..COUNT).collect::<Vec<_>>());
+    }
+}
+
 /// A timer has no record that could be set aside: its failure ends the job, whatever the policy.
 #[test]
 fn a_timer_that_fails_ends_the_job() {
