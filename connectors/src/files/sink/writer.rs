@@ -23,6 +23,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// A smaller one goes when the last went this long ago: the thread that writes is not woken for each
 /// record of a slow stream.
 const SHOW_AFTER: Duration = Duration::from_millis(10);
+/// Folders are asked for so many records at a time.
+const PIECE_RECORDS: usize = 1_024;
 /// So many files are written at a time; of more, the one that was not written to for longest is closed.
 const MAX_OPEN: usize = 64;
 
@@ -219,6 +221,23 @@ impl<T, F: Format<T>> Writer<T, F> {
         Ok(true)
     }
 
+    /// Takes these records; whether there was room for all.
+    fn take_all(&mut self, records: &[Record<T>]) -> Result<bool> {
+        if let Some(partition) = &self.partition {
+            self.folders.fill(partition, records);
+        }
+        for (index, record) in records.iter().enumerate() {
+            if self.partition.is_some() {
+                self.folders.get(index, &mut self.folder);
+            }
+            if !self.take(record)? {
+                return Ok(false);
+            }
+            self.taken += 1;
+        }
+        Ok(true)
+    }
+
     /// Closes files that were begun long enough ago.
     fn close_old(&mut self) -> Result<()> {
         let Some(after) = self.rolling.after else {
@@ -250,17 +269,11 @@ impl<T, F: Format<T>> Writer<T, F> {
 impl<T, F: Format<T>> SinkWriter<T> for Writer<T, F> {
     fn write(&mut self, records: &mut Vec<Record<T>>) -> Result<Written> {
         self.taken = 0;
-        if let Some(partition) = &self.partition {
-            self.folders.fill(partition, records);
-        }
-        for (index, record) in records.iter().enumerate() {
-            if self.partition.is_some() {
-                self.folders.get(index, &mut self.folder);
-            }
-            if !self.take(record)? {
+        // In pieces: a writer that is full is offered the rest again, and folders are asked for anew.
+        for piece in records.chunks(PIECE_RECORDS) {
+            if !self.take_all(piece)? {
                 break;
             }
-            self.taken += 1;
         }
         records.drain(..self.taken);
         Ok(match records.is_empty() {
@@ -270,7 +283,7 @@ impl<T, F: Format<T>> SinkWriter<T> for Writer<T, F> {
     }
 
     fn failed_at(&self) -> Option<usize> {
-        Some(self.folders.failed_at().unwrap_or(self.taken))
+        Some(self.taken + self.folders.failed_at().unwrap_or(0))
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -1,7 +1,8 @@
 //! A name that is followed as `tail -F` does it: the file that has it is held open and read to its end,
 //! also when it was renamed or removed; then comes the file that has the name by then.
 //!
-//! Invariant: no byte that was appended to a file is passed over without a [`Piece::Lost`].
+//! Invariant: of the files that had the name, as far as they are still there uncompressed, every byte is read once;
+//! where one is known to be missing there is a [`Piece::Lost`].
 
 use super::input::{Piece, error, failed, read_at};
 use crate::files::identity::Identity;
@@ -107,12 +108,37 @@ impl Followed {
             return Ok(Piece::End);
         };
         let piece = self.read_open(&mut file, at, max, out)?;
-        if matches!(piece, Piece::Bytes | Piece::End) {
-            self.file = Some(file);
-        } else {
-            self.forget();
+        match &piece {
+            Piece::Bytes | Piece::End => self.file = Some(file),
+            Piece::Next => self.leave()?,
+            Piece::Lost(_) => self.forget(),
         }
         Ok(piece)
+    }
+
+    /// The next piece comes from the start of the file that took the name after this one, which may have been
+    /// renamed in its turn.
+    fn leave(&mut self) -> Result<()> {
+        let before = self.identity;
+        self.forget();
+        let Some(before) = before else {
+            return Ok(());
+        };
+        let found = before
+            .find_successor(Path::new(&*self.path))
+            .map_err(failed(
+                &self.path,
+                "cannot look for the file that came next",
+            ))?;
+        if let Some((path, file)) = found {
+            tracing::info!(file = &*self.path, renamed = %path.display(), "goes on in a file that was renamed");
+            let data = file
+                .metadata()
+                .map_err(failed(&self.path, "cannot be read"))?;
+            self.identity = Some(Identity::of(&data));
+            self.file = Some(file);
+        }
+        Ok(())
     }
 
     /// The next piece comes from the start of what has the name by then.
@@ -167,12 +193,13 @@ impl Followed {
             true => "replaced by another file, and the one before is not in its directory",
             false => "gone",
         };
-        let (at_end, what) = (self.at_end, format!("{what}; it was read up to byte {at}"));
-        self.forget();
-        if at_end {
+        let what = format!("{what}; it was read up to byte {at}");
+        if self.at_end {
             tracing::warn!(file = &*self.path, "{what}, which was its end then");
+            self.leave()?;
             return Ok(Some(Piece::Next));
         }
+        self.forget();
         Ok(Some(Piece::Lost(what)))
     }
 

@@ -19,6 +19,7 @@
 //! | lines are appended | reads them; a line without its line end waits for it |
 //! | renamed or removed, and a new file takes the name (log rotation) | reads the old file to its end, waits one more interval for what is still being written to it, then reads the new one from its start |
 //! | renamed while the job was down | finds the old file in its directory by its identity, then goes on as above |
+//! | renamed several times between two looks | reads the files in between, too, in the order in which they were born, if they are in its directory under its name and a number or date (`app.log.2`, `app.log-20250301`) |
 //! | removed | reads it to its end, then waits for a new file of that name |
 //! | cut short, or other bytes in place of those read | an error that names it: what was appended before that may be lost; with [`OnLoss::GoOn`] a warning, and the file is read from its start |
 //! | gone after a restart or before it was opened, and not all of it had been read | the same |

@@ -1,6 +1,7 @@
 //! Files that are followed while they grow, are rotated, cut short, removed.
 
 use super::*;
+use crate::testing::until;
 
 const WAITS: ReadStatus = ReadStatus::WaitFor(TICK);
 
@@ -143,6 +144,46 @@ fn a_file_rotated_while_the_job_was_down_is_found_under_its_new_name() {
         let mut reader = open(&source, Some(&position));
         let expected: &[&str] = if there { &["3", "new"] } else { &["3"] };
         assert_eq!(look(&mut *reader, 4), expected);
+    }
+}
+
+/// The file in the middle was passed over without a word: it had come and gone under its name between two looks.
+#[test]
+fn several_rotations_between_two_looks_lose_nothing() {
+    for down in [false, true] {
+        let (directory, path) = file("1\n");
+        let at = |name: &str| directory.path().join(name);
+        let born = |path: &Path| Identity::of(&fs::metadata(path).unwrap()).born_ns;
+        if born(&path) == 0 {
+            return; // the file system does not say which came first
+        }
+        let source = files(&path).watch(TICK);
+        let mut reader = open(&source, None);
+        assert_eq!(look(&mut *reader, 1), ["1"]);
+        append(&path, "2\n");
+        fs::copy(&path, at("file.txt.bak")).unwrap();
+        for number in 3..6 {
+            for old in (1..number - 2).rev() {
+                let (old, new) = (format!("file.txt.{old}"), format!("file.txt.{}", old + 1));
+                fs::rename(at(&old), at(&new)).unwrap();
+            }
+            let before = born(&path);
+            fs::rename(&path, at("file.txt.1")).unwrap();
+            // The system's clock for this is a coarse one.
+            until("a later time of birth", || {
+                let _ = fs::remove_file(&path);
+                append(&path, &format!("{number}\n"));
+                (born(&path) > before).then_some(())
+            });
+        }
+        if down {
+            reader = open(&source, Some(&reader.position()));
+        }
+        let mut found = look(&mut *reader, 4);
+        // Also in the middle of it.
+        reader = open(&source, Some(&reader.position()));
+        found.extend(look(&mut *reader, 8));
+        assert_eq!(found, ["2", "3", "4", "5"], "down: {down}");
     }
 }
 

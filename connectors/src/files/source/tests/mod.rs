@@ -219,6 +219,16 @@ fn a_foreign_position_is_refused() {
         let error = error_of(source.open(&split(&source), Some(position), &reader_context()));
         assert!(error.contains("file.txt"), "{error}");
     }
+    // Well formed, but behind the end of any file.
+    let mut position = vec![255; 65];
+    position[0] = 2;
+    position[17..25].copy_from_slice(&5u64.to_le_bytes()); // aligned, and of a certain file
+    for source in [source.clone(), source.watch(TICK)] {
+        let mut reader = source
+            .open(&split(&source), Some(&position), &reader_context())
+            .unwrap();
+        assert!(error_of(reader.poll(&mut Batch::default(), 1)).contains("file.txt"));
+    }
 }
 
 #[test]
