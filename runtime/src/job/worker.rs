@@ -199,7 +199,7 @@ fn step(worker: &mut Worker, context: &Rc<WorkerContext>, spin: bool) {
     }
 }
 
-#[allow(clippy::disallowed_methods)] // timely measures delays from here
+#[allow(clippy::disallowed_methods)] // without a start time timely would never park
 fn now() -> std::time::Instant {
     std::time::Instant::now()
 }

@@ -162,7 +162,7 @@ impl<S: Source> SourceDriver<S> {
         alarm: &Alarm,
     ) -> Result<()> {
         let turn = Turn::default();
-        // It may have been woken by an alarm that is later than the begin of this step.
+        // How long a reader wants to wait counts from now, not from the begin of the step.
         self.worker.begin_step();
         self.worker.running.node.set(self.node);
         self.take_assignments()?;
