@@ -191,6 +191,20 @@ fn a_gap_that_makes_no_sense_ends_the_job_at_its_record() {
     assert!(parts.iter().all(|part| text.contains(part)), "{text}");
 }
 
+#[test]
+fn a_gap_that_makes_no_sense_goes_by_the_error_policy() {
+    let job = Job::new("gaps");
+    let numbers = Collection::timed((0..9).map(|n| (n, n as u64)).collect());
+    let numbers = job.timed_source("numbers", numbers, WatermarkStrategy::ascending());
+    let gap = |n: &u64| Duration::from_millis(if *n == 7 { 0 } else { 100 });
+    let sessions = numbers.key_by(|_| 0).window(Session::with_gap_of(gap));
+    let (sink, results) = Collect::new();
+    let counts = sessions.count().on_error(ErrorPolicy::Skip);
+    counts.sink("out", sink);
+    job.start(JobConfig::default()).unwrap().wait().unwrap();
+    assert_eq!(results.take()[0].value, 8);
+}
+
 /// Window, key and count of each result, in both modes and on several workers.
 fn in_both_modes<W: Windowing<u64>>(
     cut: impl Fn(Numbers) -> WindowedStream<u64, u64, W>,

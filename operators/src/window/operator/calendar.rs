@@ -5,7 +5,7 @@
 //! not touched here: the earlier entry comes first and finds out. Stale entries are thrown out when there are more
 //! of them than of keys.
 
-use millstream_runtime::state::Slot;
+use millstream_runtime::state::{Slot, TimeDomain};
 use millstream_runtime::time::EventTime;
 use std::collections::BTreeMap;
 
@@ -31,6 +31,22 @@ impl Wake {
         processing: NEVER,
     };
 
+    #[inline]
+    pub fn of(&self, domain: TimeDomain) -> EventTime {
+        match domain {
+            TimeDomain::Event => self.event,
+            TimeDomain::Processing => self.processing,
+        }
+    }
+
+    /// Nothing is to come by one clock.
+    pub fn never(&mut self, domain: TimeDomain) {
+        match domain {
+            TimeDomain::Event => self.event = NEVER,
+            TimeDomain::Processing => self.processing = NEVER,
+        }
+    }
+
     /// Takes up what is earlier.
     #[inline]
     pub fn note(&mut self, other: Wake) {
@@ -53,6 +69,13 @@ pub(super) struct Calendars {
 }
 
 impl Calendars {
+    pub fn of(&mut self, domain: TimeDomain) -> &mut Calendar {
+        match domain {
+            TimeDomain::Event => &mut self.event,
+            TimeDomain::Processing => &mut self.processing,
+        }
+    }
+
     /// Wakes a key for `next`, unless it wakes earlier anyway.
     #[inline]
     pub fn wake(&mut self, wake: &mut Wake, next: Wake, slot: Slot) {

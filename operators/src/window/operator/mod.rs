@@ -2,18 +2,20 @@
 //!
 //! State: per key its open windows ([`panes`]). Beside it, rebuilt after a restore, one calendar for each clock
 //! ([`calendar`]): each key with an open window is in it at a time no later than that at which the first of
-//! them has something due. What windows do is in [`rules`].
+//! them has something due. What happens to the windows of a key is in [`engine`], to one window in [`rules`].
 //!
 //! Time passes for each key as if the watermark rose by single milliseconds: whatever is due is done in order of
 //! time, and before the key takes another record. So it makes no difference how far the watermark jumps, and when the
 //! operator is called.
 
 mod calendar;
+mod engine;
 mod panes;
 mod rules;
 
-use self::calendar::{Calendars, NEVER, Wake};
-use self::panes::Panes;
+use self::calendar::{Calendars, Wake};
+use self::engine::Engine;
+use self::panes::{Panes, PanesOf};
 use self::rules::{Firing, Outlet, Rules};
 use super::function::WindowFunction;
 use super::trigger::WindowTrigger;
@@ -25,12 +27,12 @@ use millstream_runtime::operator::{
     BATCH_RECORDS, Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
 };
 use millstream_runtime::record::{Data, Key, NO_TIME, Record};
-use millstream_runtime::state::{Codec, Compact, Found, KeyedTable, LOOKUPS, Slot, Snapshot};
+use millstream_runtime::state::{
+    Codec, Compact, Found, KeyedTable, LOOKUPS, Slot, Snapshot, TimeDomain,
+};
 use millstream_runtime::time::{EventTime, WATERMARK_MAX};
 use std::marker::PhantomData;
 use std::sync::Arc;
-
-type PanesOf<K, V, T, F> = Panes<<F as WindowFunction<K, V>>::Kept, <T as WindowTrigger<V>>::State>;
 
 /// What an operator is made of.
 pub(super) struct Parts<W, T, F> {
@@ -60,13 +62,9 @@ where
     T: WindowTrigger<V>,
     F: WindowFunction<K, V>,
 {
-    rules: Rules<K, V, W, T, F>,
+    engine: Engine<K, V, W, T, F>,
     late: SideOutput<(K, V)>,
     table: KeyedTable<K, PanesOf<K, V, T, F>>,
-    calendars: Calendars,
-    outlet: Outlet<F::Out>,
-    /// Keys that may have no window left.
-    emptied: Vec<Slot>,
     /// What is left to put out of the whole table.
     showing: Vec<Slot>,
     windows: Vec<Window>,
@@ -88,25 +86,24 @@ where
             Some(OutputMode::Update) => Firing::EachRecord,
             Some(OutputMode::Complete) | None => Firing::ByTrigger,
         };
+        let rules = Rules {
+            windows: parts.windows,
+            trigger: parts.trigger,
+            function: parts.function,
+            lateness_ms: parts.lateness_ms,
+            mode: parts.mode,
+            firing,
+            marker: PhantomData,
+        };
         WindowOperator {
-            rules: Rules {
-                windows: parts.windows,
-                trigger: parts.trigger,
-                function: parts.function,
-                lateness_ms: parts.lateness_ms,
-                mode: parts.mode,
-                firing,
-                marker: PhantomData,
+            engine: Engine {
+                rules,
+                calendars: Calendars::default(),
+                outlet: Outlet::default(),
+                emptied: Vec::new(),
             },
             late,
             table: KeyedTable::new("open windows"),
-            calendars: Calendars::default(),
-            outlet: Outlet {
-                results: Vec::new(),
-                finished: 0,
-                table_due: false,
-            },
-            emptied: Vec::new(),
             showing: Vec::new(),
             windows: Vec::new(),
             found: Vec::new(),
@@ -128,7 +125,10 @@ where
         };
         self.windows.clear();
         let value = &record.value.1;
-        self.rules.windows.assign(time, value, &mut self.windows)?;
+        self.engine
+            .rules
+            .windows
+            .assign(time, value, &mut self.windows)?;
         if W::MERGES {
             return self.take_session(record, found, context);
         }
@@ -137,7 +137,7 @@ where
                 context.metrics.filtered.add(1); // between two windows
                 return Ok(());
             }
-            let (rules, watermark) = (&self.rules, context.watermark);
+            let (rules, watermark) = (&self.engine.rules, context.watermark);
             self.windows
                 .retain(|window| !rules.is_late(*window, watermark));
             if self.windows.is_empty() {
@@ -173,7 +173,7 @@ where
                 .decode(&before)
                 .expect("what was encoded just now decodes");
             panes.wake = wake;
-            operator.emptied.push(slot); // if it is
+            operator.engine.emptied.push(slot); // if it is
         })
     }
 
@@ -185,30 +185,22 @@ where
         (time, value): (EventTime, V),
         context: &OperatorContext,
     ) -> UserResult {
-        let (rules, out) = (&self.rules, &mut self.outlet);
         let (key, panes) = self.table.touch(slot);
-        let mut next = Wake::NEVER;
+        let at = (slot, key);
         if W::CLOCK == Clock::None {
-            let pane = panes.unbounded(time);
-            rules.add((time, value), key, pane, context, out)?;
-            if rules.is_over(pane) {
-                panes.remove(0);
-                self.emptied.push(slot);
-                return Ok(());
-            }
-            next.note(rules.next(pane, context));
-        } else if let Some((last, others)) = self.windows.split_last() {
-            for window in others {
-                let pane = panes.of(*window);
-                rules.add((time, value.clone()), key, pane, context, out)?;
-                next.note(rules.next(pane, context));
-            }
-            let pane = panes.of(*last);
-            rules.add((time, value), key, pane, context, out)?;
-            next.note(rules.next(pane, context));
+            panes.reach(time);
+            return self.engine.add(at, panes, 0, (time, value), context);
         }
-        self.calendars.wake(&mut panes.wake, next, slot);
-        Ok(())
+        let Some((last, others)) = self.windows.split_last() else {
+            return Ok(());
+        };
+        for window in others {
+            let index = panes.of(*window);
+            let record = (time, value.clone());
+            self.engine.add(at, panes, index, record, context)?;
+        }
+        let index = panes.of(*last);
+        self.engine.add(at, panes, index, (time, value), context)
     }
 
     /// Adds a record to its session, which may bring others together.
@@ -219,7 +211,7 @@ where
         context: &OperatorContext,
     ) -> UserResult {
         let session = self.windows[0];
-        let is_late = self.rules.is_late(session, context.watermark);
+        let is_late = self.engine.rules.is_late(session, context.watermark);
         if is_late && self.table.slot(&record.value.0).is_none() {
             self.late(record, context);
             return Ok(());
@@ -227,7 +219,7 @@ where
         let (slot, _) = self.table.entry_found(found, &record.value.0, Panes::new);
         self.settle(slot, context)?;
         // A late record still belongs to a session that is kept.
-        if is_late && self.table.touch(slot).1.touching(session).is_empty() {
+        if is_late && self.table.at(slot).1.touching(session).is_empty() {
             self.late(record, context);
             return Ok(());
         }
@@ -244,16 +236,13 @@ where
         record: (EventTime, V),
         context: &OperatorContext,
     ) -> UserResult {
-        let (rules, out) = (&self.rules, &mut self.outlet);
+        let rules = &self.engine.rules;
         let (key, panes) = self.table.touch(slot);
         let touching = panes.touching(session);
-        let pane = panes.merge(touching, session, |pane, other| rules.merge(pane, other));
-        // It has grown beyond the watermark: its end is still to come.
-        pane.fired_on_time &= pane.window.end <= context.watermark;
-        rules.add(record, key, pane, context, out)?;
-        let next = rules.next(pane, context);
-        self.calendars.wake(&mut panes.wake, next, slot);
-        Ok(())
+        let index = touching.start;
+        panes.merge(touching, session, |pane, other| rules.merge(pane, other));
+        rules.reopen(&mut panes.panes[index], context);
+        self.engine.add((slot, key), panes, index, record, context)
     }
 
     #[cold]
@@ -266,115 +255,51 @@ where
     #[inline]
     fn settle(&mut self, slot: Slot, context: &OperatorContext) -> UserResult {
         let wake = self.table.at(slot).1.wake;
+        if wake.event < context.watermark || wake.processing <= context.now_ms {
+            self.settle_due(slot, wake, context)?;
+        }
+        self.engine.outlet.finished = self.engine.outlet.results.len();
+        Ok(())
+    }
+
+    #[cold]
+    fn settle_due(&mut self, slot: Slot, wake: Wake, context: &OperatorContext) -> UserResult {
+        let (key, panes) = self.table.touch(slot);
+        let (at, engine) = ((slot, key), &mut self.engine);
         if wake.event < context.watermark {
-            self.settle_event(slot, context.watermark - 1, context)?;
+            engine.pass(TimeDomain::Event, at, panes, context.watermark - 1, context)?;
         }
         if wake.processing <= context.now_ms {
-            self.settle_processing(slot, context.now_ms, context)?;
+            engine.pass(TimeDomain::Processing, at, panes, context.now_ms, context)?;
         }
-        self.outlet.finished = self.outlet.results.len();
         Ok(())
-    }
-
-    /// Calls the windows of a key for all event times up to `until`.
-    fn settle_event(
-        &mut self,
-        slot: Slot,
-        until: EventTime,
-        context: &OperatorContext,
-    ) -> UserResult {
-        let (rules, out) = (&self.rules, &mut self.outlet);
-        let (key, panes) = self.table.touch(slot);
-        loop {
-            let (due, index) = earliest(panes.all(), |pane| rules.next(pane, context).event);
-            if due > until || due == NEVER {
-                panes.wake.event = NEVER;
-                break;
-            }
-            let pane = &mut panes.all()[index];
-            let ends = rules.on_event_time(due, key, pane, context, out)?;
-            if ends || rules.is_over(pane) {
-                panes.remove(index);
-            }
-        }
-        self.settled(slot, context);
-        Ok(())
-    }
-
-    /// Calls the windows of a key for all processing times up to `until`.
-    fn settle_processing(
-        &mut self,
-        slot: Slot,
-        until: EventTime,
-        context: &OperatorContext,
-    ) -> UserResult {
-        let (rules, out) = (&self.rules, &mut self.outlet);
-        let (key, panes) = self.table.touch(slot);
-        loop {
-            let (due, index) = earliest(panes.all(), |pane| rules.next(pane, context).processing);
-            if due > until || due == NEVER {
-                panes.wake.processing = NEVER;
-                break;
-            }
-            let pane = &mut panes.all()[index];
-            let ends = rules.on_processing_time(due, key, pane, context, out)?;
-            if ends || rules.is_over(pane) {
-                panes.remove(index);
-            } else if rules.next(pane, context).processing <= due {
-                return Err(format!(
-                    "the trigger names processing time {due} again when it was called for it"
-                )
-                .into());
-            }
-        }
-        self.settled(slot, context);
-        Ok(())
-    }
-
-    /// Everything due for a key has been done: wakes it for what is next, or forgets it.
-    fn settled(&mut self, slot: Slot, context: &OperatorContext) {
-        let (_, panes) = self.table.touch(slot);
-        if panes.is_empty() {
-            self.emptied.push(slot);
-            return;
-        }
-        let mut next = Wake::NEVER;
-        for pane in panes.all() {
-            next.note(self.rules.next(pane, context));
-        }
-        self.calendars.wake(&mut panes.wake, next, slot);
     }
 
     /// Removes keys without a window.
     fn forget_emptied(&mut self) {
-        for slot in self.emptied.drain(..) {
-            if self
-                .table
-                .try_at(slot)
-                .is_some_and(|(_, panes)| panes.is_empty())
-            {
+        for slot in self.engine.emptied.drain(..) {
+            let entry = self.table.try_at(slot);
+            if entry.is_some_and(|(_, panes)| panes.panes.is_empty()) {
                 self.table.remove_at(slot);
             }
         }
-        let table = &self.table;
-        let wake = |slot| {
-            table
-                .try_at(slot)
-                .map_or(Wake::NEVER, |(_, panes)| panes.wake)
+        let wake = |slot| match self.table.try_at(slot) {
+            Some((_, panes)) => panes.wake,
+            None => Wake::NEVER,
         };
-        self.calendars.tidy(table.len(), wake);
+        self.engine.calendars.tidy(self.table.len(), wake);
     }
 
     #[cfg(test)]
     pub fn calendar_entries(&self) -> usize {
-        self.calendars.entries()
+        self.engine.calendars.entries()
     }
 
     /// Hands on what was put out so far.
     fn put_out(&mut self, out: &mut Output<F::Out>) {
-        self.outlet.finished = 0;
-        if !self.outlet.results.is_empty() {
-            out.push_batch(&mut self.outlet.results);
+        self.engine.outlet.finished = 0;
+        if !self.engine.outlet.results.is_empty() {
+            out.push_batch(&mut self.engine.outlet.results);
         }
     }
 
@@ -384,11 +309,11 @@ where
         context: &OperatorContext,
         budget: &mut usize,
     ) -> Result<Work, BoxError> {
-        if self.rules.mode != Some(OutputMode::Complete) {
+        if self.engine.rules.mode != Some(OutputMode::Complete) {
             return Ok(Work::Done);
         }
         let ended = context.watermark == WATERMARK_MAX;
-        if self.showing.is_empty() && (self.outlet.table_due || ended) {
+        if self.showing.is_empty() && (self.engine.outlet.table_due || ended) {
             self.showing = self.table.iter().map(|(slot, ..)| slot).collect();
         }
         while let Some(slot) = self.showing.pop() {
@@ -396,9 +321,11 @@ where
                 continue;
             }
             let (key, panes) = self.table.touch(slot);
-            for pane in panes.all() {
-                if self.outlet.table_due {
-                    self.rules.show(key, pane, context, &mut self.outlet)?;
+            for pane in &mut panes.panes {
+                if self.engine.outlet.table_due {
+                    self.engine
+                        .rules
+                        .show(key, pane, context, &mut self.engine.outlet)?;
                 }
                 *budget = budget.saturating_sub(1);
             }
@@ -409,32 +336,37 @@ where
                 return Ok(Work::More);
             }
         }
-        self.outlet.table_due = false;
+        self.engine.outlet.table_due = false;
         Ok(Work::Done)
     }
 
-    /// What remains when time has come as far as it does for now.
-    fn end_call(
+    /// Does what is due by one clock up to `until`, a bounded piece of it.
+    fn pass(
         &mut self,
-        budget: &mut usize,
+        domain: TimeDomain,
+        until: EventTime,
         context: &OperatorContext,
         out: &mut Output<F::Out>,
     ) -> Result<Work, BoxError> {
-        let work = match *budget {
+        let mut budget = WORK_LIMIT;
+        while budget > 0
+            && let Some((time, slot)) = self.engine.calendars.of(domain).pop(until)
+        {
+            budget -= 1;
+            let entry = self.table.try_at(slot);
+            if entry.is_some_and(|(_, panes)| panes.wake.of(domain) == time) {
+                let (key, panes) = self.table.touch(slot);
+                (self.engine).pass(domain, (slot, key), panes, time, context)?;
+            }
+        }
+        let work = match budget {
             0 => Work::More,
-            _ => self.show_table(context, budget)?,
+            _ => self.show_table(context, &mut budget)?,
         };
         self.forget_emptied();
         self.put_out(out);
         Ok(work)
     }
-}
-
-/// The least of what `next` says of some panes, and where; [`NEVER`] for none.
-#[inline]
-fn earliest<P>(panes: &[P], next: impl Fn(&P) -> EventTime) -> (EventTime, usize) {
-    let times = panes.iter().map(next).zip(0..);
-    times.min().unwrap_or((NEVER, 0))
 }
 
 #[cold]
@@ -457,7 +389,8 @@ where
     fn open(&mut self, context: &OperatorContext) {
         let slots: Vec<Slot> = self.table.iter().map(|(slot, ..)| slot).collect();
         for slot in slots {
-            self.settled(slot, context);
+            let (_, Panes { panes, wake }) = self.table.touch(slot);
+            self.engine.schedule(slot, panes, wake, context);
         }
     }
 
@@ -466,25 +399,19 @@ where
         context: &mut OperatorContext,
         out: &mut Output<F::Out>,
     ) -> Result<Work, BoxError> {
-        let mut budget = WORK_LIMIT;
         let until = context.watermark.saturating_sub(1);
-        while budget > 0
-            && let Some((time, slot)) = self.calendars.event.pop(until)
-        {
-            budget -= 1;
-            let entry = self.table.try_at(slot);
-            if entry.is_some_and(|(_, panes)| panes.wake.event == time) {
-                self.settle_event(slot, time, context)?;
-            }
-        }
-        self.end_call(&mut budget, context, out)
+        self.pass(TimeDomain::Event, until, context, out)
     }
 
     fn next_processing_time(&self) -> Option<EventTime> {
         if !self.showing.is_empty() {
             return Some(0);
         }
-        self.calendars.processing.first().map(|time| time.max(0))
+        self.engine
+            .calendars
+            .processing
+            .first()
+            .map(|time| time.max(0))
     }
 
     fn on_processing_time(
@@ -492,17 +419,7 @@ where
         context: &mut OperatorContext,
         out: &mut Output<F::Out>,
     ) -> Result<Work, BoxError> {
-        let mut budget = WORK_LIMIT;
-        while budget > 0
-            && let Some((time, slot)) = self.calendars.processing.pop(context.now_ms)
-        {
-            budget -= 1;
-            let entry = self.table.try_at(slot);
-            if entry.is_some_and(|(_, panes)| panes.wake.processing == time) {
-                self.settle_processing(slot, time, context)?;
-            }
-        }
-        self.end_call(&mut budget, context, out)
+        self.pass(TimeDomain::Processing, context.now_ms, context, out)
     }
 
     fn states(&mut self, visit: &mut dyn FnMut(&mut dyn Snapshot)) {
@@ -526,7 +443,7 @@ where
         context: &mut OperatorContext,
         out: &mut Output<F::Out>,
     ) -> UserResult {
-        self.outlet.drop_unfinished();
+        self.engine.outlet.drop_unfinished();
         let mut found = std::mem::take(&mut self.found);
         let keys = std::iter::once(&record.value.0);
         self.table.find_all(keys, &mut found);
@@ -556,8 +473,8 @@ where
                 index += 1;
                 self.take(record, *found, context)?;
             }
-            self.outlet.finished = self.outlet.results.len();
-            if self.outlet.finished >= BATCH_RECORDS {
+            self.engine.outlet.finished = self.engine.outlet.results.len();
+            if self.engine.outlet.finished >= BATCH_RECORDS {
                 self.put_out(out);
             }
         }
@@ -570,10 +487,10 @@ where
         _: &mut OperatorContext,
         out: &mut Output<F::Out>,
     ) -> Result<Work, BoxError> {
-        self.outlet.drop_unfinished();
+        self.engine.outlet.drop_unfinished();
         self.forget_emptied();
         self.put_out(out);
-        Ok(match self.outlet.table_due {
+        Ok(match self.engine.outlet.table_due {
             true => Work::More,
             false => Work::Done,
         })

@@ -1,7 +1,9 @@
 //! The open windows of one key.
 
 use super::calendar::Wake;
-use crate::window::{Window, trigger::TriggerState};
+use crate::window::Window;
+use crate::window::function::WindowFunction;
+use crate::window::trigger::{TriggerState, WindowTrigger};
 use millstream_runtime::state::StateData;
 use millstream_runtime::time::{EventTime, Watermark};
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,14 @@ pub(super) struct Pane<A, S> {
     pub changed: bool,
 }
 
+/// A pane as a trigger and a function have it.
+pub(super) type PaneOf<K, V, T, F> =
+    Pane<<F as WindowFunction<K, V>>::Kept, <T as WindowTrigger<V>>::State>;
+
+/// The panes of a key as a trigger and a function have them.
+pub(super) type PanesOf<K, V, T, F> =
+    Panes<<F as WindowFunction<K, V>>::Kept, <T as WindowTrigger<V>>::State>;
+
 impl<A, S: TriggerState> Pane<A, S> {
     pub fn new(window: Window) -> Self {
         Pane {
@@ -44,7 +54,7 @@ impl<A, S: TriggerState> Pane<A, S> {
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "A: StateData, S: TriggerState")]
 pub(super) struct Panes<A, S> {
-    panes: SmallVec<[Pane<A, S>; 1]>,
+    pub panes: SmallVec<[Pane<A, S>; 1]>,
     /// When the calendars wake this key: when its first window has something due, or before.
     #[serde(skip)]
     pub wake: Wake,
@@ -58,27 +68,15 @@ impl<A, S: TriggerState> Panes<A, S> {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.panes.is_empty()
-    }
-
-    pub fn all(&mut self) -> &mut [Pane<A, S>] {
-        &mut self.panes
-    }
-
-    pub fn remove(&mut self, index: usize) {
-        self.panes.remove(index);
-    }
-
-    /// The pane of a window; a new one if there is none.
+    /// Where the pane of a window is; a new one if there was none.
     #[inline]
-    pub fn of(&mut self, window: Window) -> &mut Pane<A, S> {
+    pub fn of(&mut self, window: Window) -> usize {
         // Records tend to belong to the latest window.
         let mut index = self.panes.len();
         while index > 0 {
             let other = self.panes[index - 1].window;
             if other == window {
-                return &mut self.panes[index - 1];
+                return index - 1;
             }
             if (other.end, other.start) < (window.end, window.start) {
                 break;
@@ -86,12 +84,12 @@ impl<A, S: TriggerState> Panes<A, S> {
             index -= 1;
         }
         self.panes.insert(index, Pane::new(window));
-        &mut self.panes[index]
+        index
     }
 
-    /// The only pane, of a window without bounds, which then reaches to `time`.
+    /// The only pane, of a window without bounds, is to hold a record of `time`.
     #[inline]
-    pub fn unbounded(&mut self, time: EventTime) -> &mut Pane<A, S> {
+    pub fn reach(&mut self, time: EventTime) {
         let moment = Window::at(time);
         if self.panes.is_empty() {
             self.panes.push(Pane::new(moment));
@@ -101,7 +99,6 @@ impl<A, S: TriggerState> Panes<A, S> {
             Some(_) => pane.window.cover(moment),
             None => moment, // it begins anew after a purge
         };
-        pane
     }
 
     /// The panes that a session touches; they lie side by side, for sessions that touch have become one.
@@ -125,21 +122,18 @@ impl<A, S: TriggerState> Panes<A, S> {
         touching: std::ops::Range<usize>,
         session: Window,
         mut merge: impl FnMut(&mut Pane<A, S>, Pane<A, S>),
-    ) -> &mut Pane<A, S> {
+    ) {
         let first = touching.start;
         if touching.is_empty() {
             self.panes.insert(first, Pane::new(session));
         }
+        for _ in 1..touching.len() {
+            let other = self.panes.remove(first + 1);
+            let pane = &mut self.panes[first];
+            pane.window = pane.window.cover(other.window);
+            merge(pane, other);
+        }
         let pane = &mut self.panes[first];
         pane.window = pane.window.cover(session);
-        if touching.len() > 1 {
-            let others: Vec<_> = self.panes.drain(first + 1..touching.end).collect();
-            let pane = &mut self.panes[first];
-            for other in others {
-                pane.window = pane.window.cover(other.window);
-                merge(pane, other);
-            }
-        }
-        &mut self.panes[first]
     }
 }

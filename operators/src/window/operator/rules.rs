@@ -2,7 +2,7 @@
 //! calendars.
 
 use super::calendar::{END_OF_INPUT, NEVER, Wake};
-use super::panes::Pane;
+use super::panes::PaneOf;
 use crate::window::function::WindowFunction;
 use crate::window::trigger::{TriggerContext, TriggerResult, WindowTrigger};
 use crate::window::{Clock, OutputMode, Timing, Window, WindowContext, Windows};
@@ -33,6 +33,16 @@ pub(super) struct Outlet<U> {
     pub table_due: bool,
 }
 
+impl<U> Default for Outlet<U> {
+    fn default() -> Self {
+        Outlet {
+            results: Vec::new(),
+            finished: 0,
+            table_due: false,
+        }
+    }
+}
+
 impl<U> Outlet<U> {
     /// Drops what came of a record that failed.
     pub fn drop_unfinished(&mut self) {
@@ -50,8 +60,6 @@ pub(super) struct Rules<K, V, W, T, F> {
     pub firing: Firing,
     pub marker: PhantomData<fn(K, V)>,
 }
-
-type PaneOf<K, V, T, F> = Pane<<F as WindowFunction<K, V>>::Kept, <T as WindowTrigger<V>>::State>;
 
 impl<K, V, W, T, F> Rules<K, V, W, T, F>
 where
@@ -120,8 +128,9 @@ where
             return dropped;
         }
         let at = self.at(pane, now_ms);
-        match self.trigger.next_event_time(&pane.trigger, &at) {
-            Some(time) if time >= pane.clock => time.min(END_OF_INPUT).min(dropped),
+        let named = self.trigger.next_event_time(&pane.trigger, &at);
+        match named.map(|time| time.min(END_OF_INPUT)) {
+            Some(time) if time >= pane.clock => time.min(dropped),
             _ => dropped,
         }
     }
@@ -153,22 +162,14 @@ where
         context: &OperatorContext,
         out: &mut Outlet<F::Out>,
     ) -> UserResult {
-        pane.clock = pane.clock.max(context.watermark);
         let at = self.at(pane, context.now_ms);
         let result = match self.firing {
             Firing::ByTrigger => self.trigger.on_record(time, &value, &mut pane.trigger, &at),
             Firing::EachRecord => TriggerResult::Fire,
             Firing::AtTheVeryEnd => TriggerResult::Continue,
         };
-        match &mut pane.kept {
-            Some(kept) => self.function.add(kept, time, value),
-            kept => {
-                // Nothing is kept of a record at which the function panics.
-                let mut first = self.function.create();
-                self.function.add(&mut first, time, value);
-                *kept = Some(first);
-            }
-        }
+        let kept = pane.kept.get_or_insert_with(|| self.function.create());
+        self.function.add(kept, time, value);
         pane.changed = true;
         self.apply(result, key, pane, &at, context, out)
     }
@@ -187,8 +188,8 @@ where
         let wanted = self.firing == Firing::ByTrigger
             && (self.trigger.next_event_time(&pane.trigger, &before))
                 .is_some_and(|wanted| wanted.min(END_OF_INPUT) == time);
-        pane.clock = time + 1;
-        let mut at = self.at(pane, context.now_ms);
+        let mut at = before;
+        at.watermark = time + 1;
         if wanted {
             let result = self.trigger.on_event_time(time, &mut pane.trigger, &at);
             self.apply(result, key, pane, &at, context, out)?;
@@ -201,6 +202,7 @@ where
         if cut_off || (ends && self.firing == Firing::AtTheVeryEnd) {
             self.fire(key, pane, &at, context, out)?;
         }
+        pane.clock = at.watermark; // not before: what fails is called again
         Ok(ends)
     }
 
@@ -239,6 +241,13 @@ where
         pane.fired = pane.fired.saturating_add(other.fired);
         pane.fired_on_time |= other.fired_on_time;
         pane.changed |= other.changed;
+    }
+
+    /// A session has grown, perhaps beyond its clock: then its end is still to come.
+    pub fn reopen(&self, pane: &mut PaneOf<K, V, T, F>, context: &OperatorContext) {
+        let mut at = self.at(pane, context.now_ms);
+        at.watermark = context.watermark;
+        pane.fired_on_time &= at.is_over();
     }
 
     /// Whether nothing of a window without bounds needs to be remembered.

@@ -1,5 +1,6 @@
 //! Every kind of windows with every trigger and evictor against the slow way, in every way the contract knows.
 
+mod inside;
 mod model;
 mod semantics;
 
@@ -121,7 +122,7 @@ fn seeds() -> std::ops::Range<u64> {
         let (from, to) = text.split_once("..")?;
         Some(from.parse().ok()?..to.parse().ok()?)
     });
-    given.unwrap_or(0..3)
+    given.unwrap_or(0..2)
 }
 
 /// Runs a script in one life: counts late records, and finds no state at the end.

@@ -1,26 +1,18 @@
 //! Single cases that the random scripts do not reach or do not show.
 
 use super::ms;
-use crate::aggregate::{Count, Fold, Sum};
+use crate::aggregate::{Fold, Sum};
 use crate::keyed::KeyedStream;
-use crate::process::Collected;
 use crate::testing::Harness;
 use crate::testing::contract::{Step, in_every_way};
-use crate::window::function::Incremental;
-use crate::window::operator::{Parts, WindowOperator};
 use crate::window::{
-    ContinuousTrigger, CountTrigger, CountWindow, EventTimeTrigger, Global, OutputMode,
-    PurgingTrigger, Session, Sliding, Timing, TriggerContext, TriggerResult, Tumbling,
-    WindowTrigger, Windowed,
+    ContinuousTrigger, CountTrigger, CountWindow, EventTimeTrigger, Global, OutputMode, Session,
+    Sliding, Timing, TriggerContext, TriggerResult, Tumbling, WindowTrigger, Windowed,
 };
-use millstream_runtime::driver::{Position, SideOutput};
-use millstream_runtime::operator::{
-    Discard, Operator, OperatorContext, OperatorCore, Output, WORK_LIMIT, Work,
-};
+use millstream_runtime::operator::OperatorCore;
 use millstream_runtime::record::{NO_TIME, Record};
 use millstream_runtime::time::{EventTime, WATERMARK_MAX};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 type Keyed = KeyedStream<u8, u64>;
 
@@ -359,71 +351,4 @@ fn a_global_table_by_count() {
     let mut rows = take_table(&mut words);
     rows.sort_unstable();
     assert_eq!(rows, [(1, 1, 2), (2, 2, 1)]);
-}
-
-/// Windows of many keys that come due at once fire in pieces, so that others get their turn. A record that comes
-/// between two pieces finds its key as if all had fired.
-#[test]
-fn firing_is_bounded_work() {
-    let parts = Parts {
-        windows: Session::with_gap(ms(10)),
-        trigger: Arc::new(EventTimeTrigger),
-        own_trigger: false,
-        function: Arc::new(Incremental(Arc::new(Count))),
-        lateness_ms: 1000,
-        mode: None,
-    };
-    let mut operator: WindowOperator<u32, u64, _, _, _> =
-        WindowOperator::new(parts, SideOutput::unread());
-    let collected = Collected::default();
-    let mut out = Output::new(Box::new(collected.clone()));
-    let mut context = OperatorContext::detached();
-    let keys = 2 * WORK_LIMIT as u32 + 1;
-    let records = (0..keys).map(|key| Record::new(5, (key, 0)));
-    let batch = records.collect();
-    Position::detached(|at| operator.on_batch(batch, &mut context, &mut out, at)).unwrap();
-    context.watermark = 100;
-    let mut piece = |operator: &mut WindowOperator<u32, u64, _, _, _>, out: &mut Output<_>| {
-        let work = operator.on_watermark(&mut context, out).unwrap();
-        out.flush().unwrap();
-        (work, collected.take().len())
-    };
-    assert_eq!(piece(&mut operator, &mut out), (Work::More, WORK_LIMIT));
-    let mut late = OperatorContext::detached();
-    late.watermark = 100;
-    let record = Record::new(6, (keys - 1, 0)); // the last to fire
-    operator.on_record(record, &mut late, &mut out).unwrap();
-    out.flush().unwrap();
-    let counts = collected.take().into_iter();
-    let counts: Vec<u64> = counts.map(|record| record.value.value).collect();
-    assert_eq!(counts, [1, 2], "on time, then late");
-    assert_eq!(piece(&mut operator, &mut out), (Work::More, WORK_LIMIT));
-    assert_eq!(piece(&mut operator, &mut out), (Work::Done, 0));
-}
-
-/// A key that comes and goes leaves no trail of entries in the calendars.
-#[test]
-fn calendars_do_not_grow_without_keys() {
-    let parts = Parts {
-        windows: CountWindow::of(1),
-        trigger: Arc::new(PurgingTrigger::of(CountTrigger::of(1))),
-        own_trigger: false,
-        function: Arc::new(Incremental(Arc::new(Count))),
-        lateness_ms: 0,
-        mode: None,
-    };
-    let mut operator: WindowOperator<u32, u64, _, _, _> =
-        WindowOperator::new(parts, SideOutput::unread());
-    let mut out = Output::new(Box::new(Discard));
-    let mut context = OperatorContext::detached();
-    for key in 0..10_000 {
-        let first = Record::new(0, (key, 0));
-        operator.on_record(first, &mut context, &mut out).unwrap();
-        operator.on_batch_end(&mut context, &mut out).unwrap();
-    }
-    assert!(
-        operator.calendar_entries() < 2_000,
-        "{}",
-        operator.calendar_entries()
-    );
 }
