@@ -62,6 +62,7 @@ pub mod prelude {
     pub use crate::runtime::config::{Guarantee, JobConfig, Mode, Resume, Trigger};
     pub use crate::runtime::dead_letter::{DeadLetter, DeadLetterKind, ErrorPolicy};
     pub use crate::runtime::job::{JobHandle, JobReport, Outcome};
+    pub use crate::runtime::operator::UserResult;
     pub use crate::runtime::record::{Data, Key, Record};
     pub use crate::runtime::watermark::{WatermarkGenerator, WatermarkStrategy};
     pub use crate::runtime::{Error, ErrorKind, Result};
@@ -72,6 +73,12 @@ pub mod prelude {
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
 struct Readme;
+
+/// So are those of the page on process functions.
+#[cfg(feature = "async")]
+#[doc = include_str!("../docs/process-functions.md")]
+#[cfg(doctest)]
+struct ProcessFunctions;
 
 /// So are those of the page on windows.
 #[doc = include_str!("../docs/windows.md")]

@@ -1,6 +1,8 @@
 //! Asynchronous requests in whole jobs: in both modes, on any number of workers, with requests that hang
 //! while the job is stopped.
 
+#![cfg(feature = "async")]
+
 use millstream::connectors::files::FileSink;
 use millstream::prelude::*;
 use millstream::runtime::clock::Stopwatch;

@@ -26,10 +26,12 @@
 //! assert_eq!(sums.take_values(), [1, 11]);
 //! ```
 
+mod bell;
 mod blocks;
 pub mod contract;
 mod graph;
 
+use self::bell::Bell;
 use self::blocks::Blocks;
 use crate::process::{
     Collected, ConnectedOperator, ConnectedProcess, Engine, KeyedBroadcastOperator,
@@ -43,11 +45,9 @@ use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, TwoInputOperator, UserResult, Work,
 };
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::source::Waker;
 use millstream_runtime::state::{EVENT_TIMERS, PROCESSING_TIMERS, SliceBudget};
 use millstream_runtime::time::{CheckpointId, EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// Runs one operator; see the module's documentation.
 ///
@@ -60,40 +60,6 @@ pub struct Harness<O: OperatorCore> {
     blocks: Blocks,
     bell: Arc<Bell>,
 }
-
-/// Rings when an operator's waker is called.
-#[derive(Default)]
-struct Bell {
-    rung: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Bell {
-    fn waker(self: &Arc<Self>) -> Waker {
-        let bell = self.clone();
-        Waker::new(move || {
-            *bell.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            bell.changed.notify_all();
-        })
-    }
-
-    /// Waits until it rings.
-    fn wait(&self) {
-        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .changed
-            .wait_timeout_while(rung, PATIENCE, |rung| !*rung);
-        let (mut rung, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        assert!(
-            !waited.timed_out(),
-            "what is under way outside does not come"
-        );
-        *rung = false;
-    }
-}
-
-/// How long a test waits for what is under way outside.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The operator on one worker.
 struct Instance<O: OperatorCore> {
