@@ -5,7 +5,7 @@
 //! decides; under [`ErrorPolicy::DeadLetter`] a [`DeadLetter`] takes the record's place, in a stream of
 //! its own. That stream obeys barriers like any other: a dead letter is as exactly-once as a result.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::record::Data;
 use crate::state::{Codec, Compact};
 use crate::time::EventTime;
@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What an operator does with a record that it cannot process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,8 +64,8 @@ pub enum PayloadEncoding {
     Base64,
     /// The record as JSON.
     Json,
-    /// The record in the compact codec, in base64: it has no JSON form (a map whose keys are no
-    /// strings, say).
+    /// The record in the compact codec, in base64: JSON cannot hold it (a map whose keys are no
+    /// strings, an infinite number).
     Compact,
 }
 
@@ -150,16 +151,28 @@ pub(crate) fn raw_payload(bytes: Vec<u8>) -> (PayloadEncoding, String) {
     }
 }
 
-/// A record as the payload of a dead letter.
+/// A record as the payload of a dead letter. What a user's `Serialize` does must not end the job that tolerates
+/// what a user's function does.
 pub(crate) fn record_payload<T: Data>(value: &T) -> (PayloadEncoding, String) {
-    match serde_json::to_string(value) {
-        Ok(json) => (PayloadEncoding::Json, json),
-        Err(_) => {
-            let mut bytes = Vec::new();
-            Compact.encode(value, &mut bytes);
-            (PayloadEncoding::Compact, BASE64.encode(bytes))
+    let payload = catch_unwind(AssertUnwindSafe(|| {
+        if let Ok(json) = serde_json::to_string(value)
+            // Not all that is written can be read again: what is not a number becomes null.
+            && serde_json::from_str::<T>(&json).is_ok()
+        {
+            return (PayloadEncoding::Json, json);
         }
-    }
+        let mut bytes = Vec::new();
+        Compact.encode(value, &mut bytes);
+        (PayloadEncoding::Compact, BASE64.encode(bytes))
+    }));
+    payload.unwrap_or_else(|panic| {
+        let what = std::any::type_name::<T>();
+        let text = format!(
+            "({what} does not serialise: {})",
+            panic_text(panic.as_ref())
+        );
+        (PayloadEncoding::Text, text)
+    })
 }
 
 #[cfg(test)]
@@ -210,6 +223,30 @@ mod tests {
         let compact = letter(record_payload(&map));
         assert_eq!(compact.encoding, PayloadEncoding::Compact);
         assert_eq!(compact.record::<BTreeMap<(u8, u8), u8>>().unwrap(), map);
+    }
+
+    /// JSON writes what is not a number as null, and nobody can read that back.
+    #[test]
+    fn what_json_would_lose_is_kept() {
+        let letter = letter(record_payload(&(f64::INFINITY, 1u8)));
+        assert_eq!(letter.encoding, PayloadEncoding::Compact);
+        assert_eq!(letter.record::<(f64, u8)>().unwrap(), (f64::INFINITY, 1));
+    }
+
+    #[derive(Clone, Deserialize)]
+    struct Stubborn;
+
+    impl Serialize for Stubborn {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+            panic!("no")
+        }
+    }
+
+    #[test]
+    fn a_record_that_does_not_serialise_is_said_to_be_one() {
+        let (encoding, text) = record_payload(&Stubborn);
+        assert_eq!(encoding, PayloadEncoding::Text);
+        assert!(text.contains("Stubborn does not serialise: no"), "{text}");
     }
 
     #[test]

@@ -2,18 +2,17 @@
 //! over the good records alone, and the bad ones are counted or are dead letters.
 
 use crate::harness::{MODES, assert_error, failure, finish};
-use millstream::connectors::files::FileSink;
 use millstream::prelude::*;
 use millstream::runtime::operator::UserResult;
 
-const COUNT: i64 = 2_000;
+pub const COUNT: i64 = 2_000;
 const TOLERANT: [ErrorPolicy; 2] = [ErrorPolicy::Skip, ErrorPolicy::DeadLetter];
 
-fn is_bad(n: i64) -> bool {
+pub fn is_bad(n: i64) -> bool {
     n % 100 == 37
 }
 
-fn check(n: i64) {
+pub fn check(n: i64) {
     assert!(!is_bad(n), "boom at {n}");
 }
 
@@ -39,12 +38,12 @@ fn check_error(n: i64) -> Result<i64, String> {
 }
 
 /// A job in which the operator named `bad` fails at bad numbers: its results as text.
-type Build = fn(Stream<i64>, ErrorPolicy) -> Stream<String>;
+pub type Build = fn(Stream<i64>, ErrorPolicy) -> Stream<String>;
 
-struct Case {
-    name: &'static str,
-    kind: DeadLetterKind,
-    build: Build,
+pub struct Case {
+    pub name: &'static str,
+    pub kind: DeadLetterKind,
+    pub build: Build,
 }
 
 /// The numbers, or the good ones only, through the job: sorted results, the report and the dead letters.
@@ -86,7 +85,7 @@ fn configs() -> Vec<JobConfig> {
     configs
 }
 
-fn as_if_they_had_not_been_there(case: &Case) {
+pub fn as_if_they_had_not_been_there(case: &Case) {
     quiet();
     let bad = (0..COUNT).filter(|n| is_bad(*n)).count() as u64;
     for config in configs() {
@@ -134,7 +133,7 @@ fn counts<K: Key + std::fmt::Debug, V: Data + std::fmt::Debug>(
     stream.map(|pair| format!("{pair:?}"))
 }
 
-const PANIC: DeadLetterKind = DeadLetterKind::Panic;
+pub const PANIC: DeadLetterKind = DeadLetterKind::Panic;
 
 const STATELESS: &[Case] = &[
     Case {
@@ -345,76 +344,6 @@ const STATEFUL: &[Case] = &[
     },
 ];
 
-fn ms(ms: u64) -> std::time::Duration {
-    std::time::Duration::from_millis(ms)
-}
-
-/// Half of the change is made when it fails; some windows have no record but a bad one.
-macro_rules! windowed {
-    ($windows:expr) => {
-        windowed!($windows, |w| format!(
-            "{} {} {:?}",
-            w.key, w.window, w.value
-        ))
-    };
-    ($windows:expr, $show:expr) => {
-        |numbers, policy| {
-            let fold = Fold::new((0, 0), add).merged_by(|(a, b), (c, d)| {
-                *a += c;
-                *b += d;
-            });
-            let windowed = numbers.key_by(|n| n % 20).window($windows);
-            let folded = windowed.aggregate(fold).name("bad").on_error(policy);
-            folded.map($show)
-        }
-    };
-}
-
-fn add((seen, good): &mut (i64, i64), n: i64) {
-    *seen += 1;
-    check(n);
-    *good += 1;
-}
-
-const WINDOWS: &[Case] = &[
-    Case {
-        name: "tumbling",
-        kind: PANIC,
-        build: windowed!(Tumbling::of(ms(10))),
-    },
-    Case {
-        name: "sliding",
-        kind: PANIC,
-        build: windowed!(Sliding::of(ms(50), ms(10))),
-    },
-    Case {
-        name: "cumulating",
-        kind: PANIC,
-        build: windowed!(Cumulating::of(ms(50), ms(10))),
-    },
-    Case {
-        name: "session",
-        kind: PANIC,
-        build: windowed!(Session::with_gap(ms(5))),
-    },
-    Case {
-        name: "count",
-        kind: PANIC,
-        // Which records come together depends on the order of splits.
-        build: windowed!(CountWindow::of(7), |w| format!("{} {:?}", w.key, w.value)),
-    },
-    Case {
-        name: "a key for each",
-        kind: PANIC,
-        build: windowed!(Tumbling::of(ms(1))),
-    },
-];
-
-#[test]
-fn windows() {
-    WINDOWS.iter().for_each(as_if_they_had_not_been_there);
-}
-
 #[test]
 fn stateful() {
     STATEFUL.iter().for_each(as_if_they_had_not_been_there);
@@ -519,103 +448,4 @@ fn a_timer_that_fails_ends_the_job() {
             "boom at",
         ],
     );
-}
-
-fn sink_job(sink: impl Fn(Stream<i64>)) -> Job {
-    let job = Job::new("functions");
-    let numbers = Collection::timed((0..COUNT).map(|n| (n, n)).collect());
-    sink(job.source("numbers", numbers.batch(64)));
-    job
-}
-
-/// A panic in a sink's function was once said to be somewhere in a batch.
-#[test]
-fn a_sink_names_the_record() {
-    let job = sink_job(|numbers| numbers.sink("out", ForEach::new(check)));
-    let error = failure(job.start(JobConfig::default()));
-    let names = [
-        "operator \"out\" on worker 0",
-        "panic at record 37: boom at 37",
-    ];
-    assert_error(&error, ErrorKind::UserFunction, &names);
-
-    let dir = tempfile::tempdir().unwrap();
-    let out = dir.path().join("out");
-    let job = sink_job(|numbers| nested(&numbers).sink("out", FileSink::csv(&out)));
-    let error = failure(job.start(JobConfig::default()));
-    let names = [
-        "operator \"out\"",
-        "at record 37: ",
-        "cannot be written as CSV",
-    ];
-    assert_error(&error, ErrorKind::Record, &names);
-}
-
-/// Bad numbers have no form as a row of CSV.
-fn nested(numbers: &Stream<i64>) -> Stream<Row> {
-    numbers.map(|n| Row {
-        first: n,
-        second: match is_bad(n) {
-            true => Cell::Nested(std::collections::BTreeMap::from([(n, n)])),
-            false => Cell::Plain(n),
-        },
-    })
-}
-
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
-struct Row {
-    first: i64,
-    second: Cell,
-}
-
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
-enum Cell {
-    Plain(i64),
-    Nested(std::collections::BTreeMap<i64, i64>),
-}
-
-#[test]
-fn what_a_sink_cannot_write() {
-    for mode in MODES {
-        let dir = tempfile::tempdir().unwrap();
-        let out = dir.path().join("out");
-        let (called, seen) = std::sync::mpsc::channel();
-        let (letters, dead) = Collect::new();
-        let letters = std::sync::Mutex::new(Some(letters));
-        let job = sink_job(|numbers| {
-            let called = called.clone();
-            let call = ForEach::new(move |n| {
-                check(n);
-                called.send(n).unwrap();
-            });
-            let dead = numbers.sink_with_dead_letters("call", call);
-            dead.sink("dead", letters.lock().unwrap().take().unwrap());
-            let files = FileSink::csv(&out);
-            nested(&numbers).sink_on_error("files", files, ErrorPolicy::Skip);
-        });
-        drop(called);
-        let config = JobConfig {
-            mode,
-            ..crate::harness::durable(dir.path())
-        };
-        let report = finish(job.start(config).unwrap()).unwrap();
-        let good: Vec<i64> = (0..COUNT).filter(|n| !is_bad(*n)).collect();
-        drop(job);
-        assert_eq!(seen.iter().collect::<Vec<_>>(), good);
-        let bad = COUNT as u64 - good.len() as u64;
-        assert_eq!(report.operator("call").unwrap().dead, bad);
-        assert_eq!(report.operator("files").unwrap().skipped, bad);
-        let mut letters: Vec<i64> = dead.take().iter().map(|d| d.record().unwrap()).collect();
-        letters.sort();
-        assert_eq!(
-            letters,
-            (0..COUNT).filter(|n| is_bad(*n)).collect::<Vec<_>>()
-        );
-
-        let mut rows = crate::harness::lines(&out);
-        rows.retain(|row| row != "first,second");
-        rows.sort_by_key(|row| row.split(',').next().unwrap().parse::<i64>().unwrap());
-        let expected: Vec<String> = good.iter().map(|n| format!("{n},{n}")).collect();
-        assert_eq!(rows, expected);
-    }
 }

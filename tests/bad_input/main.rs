@@ -7,8 +7,11 @@ mod harness;
 
 mod clocks;
 mod files;
+mod full_disk;
 mod functions;
 mod rubbish;
+mod sinks;
 mod source;
 mod table;
 mod times;
+mod windows;

@@ -1,6 +1,7 @@
 //! The job graph in words and pictures: text, Mermaid and DOT.
 
 use super::{Graph, NodeId, NodeKind};
+use crate::dead_letter::ErrorPolicy;
 use std::fmt::Write;
 
 /// How a graph is explained.
@@ -36,6 +37,9 @@ impl Graph {
             }
             if !node.details.is_empty() {
                 let _ = write!(text, ": {}", node.details);
+            }
+            if node.error_policy != ErrorPolicy::Fail {
+                let _ = write!(text, " (on error: {})", node.error_policy);
             }
             text.push('\n');
             for input in &node.inputs {

@@ -22,6 +22,18 @@ fn damaged(dir: &Path, config: JobConfig, damage: impl Fn(&Path)) -> Result<JobH
     job().start(config)
 }
 
+/// Runs a job that leaves checkpoints; what it ran with.
+fn finished(dir: &Path, config: JobConfig) -> (Numbers, JobConfig) {
+    let numbers = Numbers::new(500, 2);
+    let config = JobConfig {
+        mode: config.mode,
+        ..durable(dir)
+    };
+    let job = counting(&numbers, &dir.join("out"));
+    finish(job.start(config.clone()).unwrap()).unwrap();
+    (numbers, config)
+}
+
 fn files(dir: &Path, is: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let all = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap());
     let some = all.filter(|file| is(&file.file_name().to_string_lossy()));
@@ -151,17 +163,7 @@ pub const ROWS: &[Wrong] = &[
     Wrong {
         name: "a checkpoint that is not there",
         start: |dir, config| {
-            let numbers = Numbers::new(500, 2);
-            let config = JobConfig {
-                mode: config.mode,
-                ..durable(dir)
-            };
-            finish(
-                counting(&numbers, &dir.join("out"))
-                    .start(config.clone())
-                    .unwrap(),
-            )
-            .unwrap();
+            let (numbers, config) = finished(dir, config);
             let resume = Resume::Checkpoint(4_000_000);
             counting(&numbers, &dir.join("out")).start(JobConfig { resume, ..config })
         },
@@ -182,17 +184,7 @@ pub const ROWS: &[Wrong] = &[
     Wrong {
         name: "state of an operator that is gone",
         start: |dir, config| {
-            let numbers = Numbers::new(500, 2);
-            let config = JobConfig {
-                mode: config.mode,
-                ..durable(dir)
-            };
-            finish(
-                counting(&numbers, &dir.join("out"))
-                    .start(config.clone())
-                    .unwrap(),
-            )
-            .unwrap();
+            let (numbers, config) = finished(dir, config);
             let job = Job::new("counting");
             job.source("numbers", numbers)
                 .map(|n| n.to_string())
@@ -205,17 +197,7 @@ pub const ROWS: &[Wrong] = &[
     Wrong {
         name: "other key groups",
         start: |dir, config| {
-            let numbers = Numbers::new(500, 2);
-            let config = JobConfig {
-                mode: config.mode,
-                ..durable(dir)
-            };
-            finish(
-                counting(&numbers, &dir.join("out"))
-                    .start(config.clone())
-                    .unwrap(),
-            )
-            .unwrap();
+            let (numbers, config) = finished(dir, config);
             let config = JobConfig {
                 max_parallelism: 128,
                 ..config
@@ -228,17 +210,7 @@ pub const ROWS: &[Wrong] = &[
     Wrong {
         name: "keys of another type",
         start: |dir, config| {
-            let numbers = Numbers::new(500, 2);
-            let config = JobConfig {
-                mode: config.mode,
-                ..durable(dir)
-            };
-            finish(
-                counting(&numbers, &dir.join("out"))
-                    .start(config.clone())
-                    .unwrap(),
-            )
-            .unwrap();
+            let (numbers, config) = finished(dir, config);
             let job = Job::new("counting");
             job.timed_source("numbers", numbers, WatermarkStrategy::ascending())
                 .key_by(|n| (n % 7).to_string())
