@@ -73,7 +73,7 @@ pub struct OperatorMetrics {
     pub stashed: Counter,
     /// The operator's watermark.
     pub watermark: WatermarkGauge,
-    /// Keys in its state.
+    /// Keys in its state; one that is in several of its states counts in each.
     pub state_keys: Counter,
     /// Bytes that a restore of its state reads, as of its last snapshot; 0 without checkpoints.
     pub state_bytes: Counter,
