@@ -6,6 +6,7 @@ use millstream_benches::common::options::Options;
 use millstream_benches::common::report::Report;
 use millstream_benches::common::text::text_file;
 use millstream_benches::common::throughput::ThroughputRun;
+use millstream_benches::common::window_events::KEYS;
 use millstream_benches::product::metrics;
 use millstream_benches::twins::timely_windows::WindowsCase;
 use millstream_benches::twins::timely_wordcount::WordCountCase;
@@ -46,7 +47,11 @@ fn main() -> std::io::Result<ExitCode> {
     let path = text_file(if options.quick { 20 } else { 500 })?;
     let megabytes = std::fs::metadata(&path)?.len() as f64 / 1e6;
     for workers in [1, 2] {
-        let case = WindowsCase { events, workers };
+        let case = WindowsCase {
+            events,
+            keys: KEYS,
+            workers,
+        };
         let name = format!("windows-{workers}w");
         let contenders = [
             Contender::new("off", metrics::windows_off),

@@ -4,6 +4,7 @@ use millstream_benches::common::contest::{Contender, take_turns};
 use millstream_benches::common::options::Options;
 use millstream_benches::common::report::Report;
 use millstream_benches::common::throughput::ThroughputRun;
+use millstream_benches::common::window_events::KEYS;
 use millstream_benches::product;
 use millstream_benches::twins::bare;
 use millstream_benches::twins::timely_windows::{self, WindowsCase};
@@ -26,7 +27,11 @@ fn main() -> std::io::Result<ExitCode> {
     let mut report = Report::open("windows", &options)?;
     let events = if options.quick { 2_000_000 } else { 20_000_000 };
     for workers in [1, 2] {
-        let case = WindowsCase { events, workers };
+        let case = WindowsCase {
+            events,
+            keys: KEYS,
+            workers,
+        };
         let name = format!("{workers}w");
         let results = take_turns(&contenders(workers), &case, &name, &options);
         report.throughput(&name, events as f64 / 1e6, "M/s", &results)?;

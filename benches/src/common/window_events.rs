@@ -30,10 +30,16 @@ pub struct Event {
 /// The event at place `index` of the stream.
 #[inline]
 pub fn event(index: u64) -> Event {
+    event_of(index, KEYS)
+}
+
+/// The same with another number of keys.
+#[inline]
+pub fn event_of(index: u64, keys: u64) -> Event {
     let hash = draw(index, SEED);
     let jitter_ms = ((hash & 0xFFFF_FFFF) * (OUT_OF_ORDER_MS as u64 + 1)) >> 32;
     Event {
-        key: reduce(hash, KEYS),
+        key: reduce(hash, keys),
         time_ms: place_ms(index) + OUT_OF_ORDER_MS - jitter_ms as i64,
     }
 }

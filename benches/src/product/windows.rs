@@ -1,45 +1,160 @@
-//! The window bench: a source of the event stream, a keyed tumbling count, a sink that hashes.
+//! The window benches: a source of the event stream, a keyed count per window, a sink that hashes.
 
 use super::{Tally, spinning};
 use crate::common::answer::Answer;
 use crate::common::throughput::{ThroughputRun, timed};
-use crate::common::window_events::{Event, OUT_OF_ORDER_MS, WINDOW_MS, event};
-use crate::twins::timely_windows::WindowsCase;
-use millstream_operators::{Job, Tumbling, Windowed};
+use crate::common::window_events::{Event, OUT_OF_ORDER_MS, WINDOW_MS, event_of};
+use crate::twins::timely_sessions::GAP_MS;
+use crate::twins::timely_sliding::SlidingCase;
+use crate::twins::timely_windows::{WindowCount, WindowsCase};
+use millstream_operators::window::{Windowing, Windows};
+use millstream_operators::{
+    Job, KeyedContext, KeyedProcess, KeyedStream, Session, Sliding, Stream, Timer, Tumbling,
+    ValueState, Windowed,
+};
 use millstream_runtime::Result;
 use millstream_runtime::config::JobConfig;
+use millstream_runtime::operator::UserResult;
 use millstream_runtime::record::Record;
 use millstream_runtime::source::{
     Batch, FixedSplits, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader,
 };
 use millstream_runtime::watermark::WatermarkStrategy;
+use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Runs Millstream once.
+/// Runs Millstream once over tumbling windows.
 pub fn windows(case: &WindowsCase) -> ThroughputRun {
     windows_with(case, spinning(case.workers))
 }
 
 /// The same with other settings.
 pub fn windows_with(case: &WindowsCase, config: JobConfig) -> ThroughputRun {
-    let case = *case;
+    let windows = Tumbling::of(ms(WINDOW_MS));
+    run(*case, config, |events| counts(events, windows))
+}
+
+/// Runs Millstream once over sliding windows; over tumbling ones when they do not overlap.
+pub fn sliding(case: &SlidingCase) -> ThroughputRun {
+    let (size, slide) = (ms(case.size_ms), ms(case.slide_ms));
+    if size == slide {
+        return count(case.load, Tumbling::of(size));
+    }
+    count(case.load, Sliding::of(size, slide))
+}
+
+fn ms(ms: i64) -> Duration {
+    Duration::from_millis(ms as u64)
+}
+
+/// Runs Millstream once over session windows.
+pub fn sessions(case: &WindowsCase) -> ThroughputRun {
+    count(*case, Session::with_gap(ms(GAP_MS)))
+}
+
+/// Runs Millstream once with the tumbling windows written by hand, as a process function.
+pub fn process(case: &WindowsCase) -> ThroughputRun {
+    run(*case, spinning(case.workers), |events| {
+        events.process("count per second", |states| PerSecond {
+            counts: states.value("counts"),
+        })
+    })
+}
+
+fn count<W: Windows<()> + Windowing<()>>(case: WindowsCase, windows: W) -> ThroughputRun {
+    run(case, spinning(case.workers), |events| {
+        counts(events, windows)
+    })
+}
+
+fn counts<W: Windows<()> + Windowing<()>>(
+    events: KeyedStream<u64, ()>,
+    windows: W,
+) -> Stream<WindowCount> {
+    let counts = events.window(windows).count();
+    counts.map(|count: Windowed<u64, u64>| (count.window.start, count.key, count.value))
+}
+
+/// Counts the events of each key and second: a value, and a timer at the end of the second.
+struct PerSecond {
+    counts: ValueState<Counts>,
+}
+
+/// The last two seconds of a key: events of the next one may come before the timer of this one fires.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Counts {
+    second: i64,
+    count: u64,
+    before: u64,
+}
+
+impl KeyedProcess for PerSecond {
+    type Key = u64;
+    type In = ();
+    type Out = WindowCount;
+
+    fn on_record(&mut self, (): (), ctx: &mut KeyedContext<'_, u64, WindowCount>) -> UserResult {
+        let second = ctx.time().div_euclid(WINDOW_MS);
+        ctx.register_event_timer((second + 1) * WINDOW_MS - 1);
+        let new = || Counts {
+            second,
+            count: 0,
+            before: 0,
+        };
+        let counts = ctx.value(self.counts).get_or_insert_with(new);
+        match second - counts.second {
+            0 => counts.count += 1,
+            1 => {
+                *counts = Counts {
+                    second,
+                    count: 1,
+                    before: counts.count,
+                }
+            }
+            -1 => counts.before += 1,
+            _ => *counts = Counts { count: 1, ..new() },
+        }
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        timer: Timer,
+        ctx: &mut KeyedContext<'_, u64, WindowCount>,
+    ) -> UserResult {
+        let second = timer.time.div_euclid(WINDOW_MS);
+        let Some(counts) = ctx.value(self.counts).get() else {
+            return Ok(());
+        };
+        let is_last = counts.second == second;
+        let count = if is_last { counts.count } else { counts.before };
+        if is_last {
+            ctx.value(self.counts).clear();
+        }
+        let key = *ctx.key();
+        ctx.emit((second * WINDOW_MS, key, count));
+        Ok(())
+    }
+}
+
+fn run(
+    case: WindowsCase,
+    config: JobConfig,
+    count: impl FnOnce(KeyedStream<u64, ()>) -> Stream<WindowCount>,
+) -> ThroughputRun {
     timed(move || {
         let all = Arc::new(Mutex::new(Vec::new()));
         let job = Job::new("windows");
-        job.timed_source(
-            "events",
-            Events(case),
-            WatermarkStrategy::bounded_out_of_orderness(Duration::from_millis(
-                OUT_OF_ORDER_MS as u64,
-            )),
-        )
-        .map(|event: Event| (event.key, ()))
-        .keyed()
-        .window(Tumbling::of(Duration::from_millis(WINDOW_MS as u64)))
-        .count()
-        .sink(
+        // A millisecond more than needed: an event at the very watermark would find the session that it touches
+        // fired or not as it happens.
+        let strategy = WatermarkStrategy::bounded_out_of_orderness(ms(OUT_OF_ORDER_MS + 1));
+        let events = job
+            .timed_source("events", Events(case), strategy)
+            .map(|event: Event| (event.key, ()))
+            .keyed();
+        count(events).sink(
             "answer",
             Tally {
                 all: all.clone(),
@@ -55,9 +170,10 @@ pub fn windows_with(case: &WindowsCase, config: JobConfig) -> ThroughputRun {
     })
 }
 
-fn add_all(answer: &mut Answer, records: &[Record<Windowed<u64, u64>>]) {
-    for Record { value, .. } in records.iter() {
-        answer.add_triple(value.window.start as u64, value.key, value.value);
+fn add_all(answer: &mut Answer, records: &[Record<WindowCount>]) {
+    for Record { value, .. } in records {
+        let (start_ms, key, count) = *value;
+        answer.add_triple(start_ms as u64, key, count);
     }
 }
 
@@ -89,6 +205,7 @@ impl Source for Events {
             next: split * BUFFER,
             stride: self.0.workers as u64 * BUFFER,
             end: self.0.events,
+            keys: self.0.keys,
         }))
     }
 }
@@ -97,6 +214,7 @@ struct Reader {
     next: u64,
     stride: u64,
     end: u64,
+    keys: u64,
 }
 
 impl SplitReader<Event> for Reader {
@@ -104,7 +222,7 @@ impl SplitReader<Event> for Reader {
         let until = self.end.min(self.next + BUFFER);
         batch.records.reserve(BUFFER as usize);
         for index in self.next..until {
-            let event = event(index);
+            let event = event_of(index, self.keys);
             batch.push(event.time_ms, event);
         }
         self.next += self.stride;

@@ -1,6 +1,6 @@
 //! The same jobs as bare loops on one thread, without an engine: what the work itself costs.
 
-use super::timely_windows::WindowsCase;
+use super::timely_windows::{WindowCounts, WindowsCase};
 use super::timely_wordcount::WordCountCase;
 use super::window_table::WindowTable;
 use super::word_table::{WordTable, word_hash};

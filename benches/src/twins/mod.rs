@@ -7,7 +7,11 @@
 pub mod bare;
 pub mod growing;
 pub mod open_loop;
+pub mod session_table;
+pub mod slice_table;
 pub mod timely_latency;
+pub mod timely_sessions;
+pub mod timely_sliding;
 pub mod timely_table;
 pub mod timely_windows;
 pub mod timely_wordcount;

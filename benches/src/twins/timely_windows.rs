@@ -8,7 +8,7 @@ use super::window_table::WindowTable;
 use super::{config, route};
 use crate::common::answer::Answer;
 use crate::common::throughput::{ThroughputRun, timed};
-use crate::common::window_events::{Event, event, watermark_ms};
+use crate::common::window_events::{Event, event_of, watermark_ms};
 use millstream_runtime::hash::stable_hash;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -24,6 +24,8 @@ use timely::dataflow::{Scope, StreamVec};
 pub struct WindowsCase {
     /// The length of the event stream.
     pub events: u64,
+    /// How many keys it has.
+    pub keys: u64,
     /// Worker threads.
     pub workers: usize,
 }
@@ -37,15 +39,32 @@ type Output<'a, T> = OutputBuilderSession<'a, u64, CapacityContainerBuilder<Vec<
 const BUFFER: u64 = 512;
 const BUFFERS: u64 = 8;
 
+/// What counts events by window and key.
+pub(super) trait WindowCounts: 'static {
+    /// WindowCounts an event that is not late.
+    fn add(&mut self, key: u64, time_ms: i64);
+    /// Hands out `(window start, key, count)` of every window that ends at or below the watermark.
+    fn fire(&mut self, watermark_ms: i64, emit: impl FnMut(i64, u64, u64));
+}
+
 /// Runs the twin once.
 pub fn run(case: &WindowsCase) -> ThroughputRun {
-    let case = *case;
+    run_with(*case, WindowTable::default)
+}
+
+/// Runs the twin once, with other windows.
+pub(super) fn run_with<C: WindowCounts>(
+    case: WindowsCase,
+    windows: impl Fn() -> C + Send + Sync + 'static,
+) -> ThroughputRun {
     timed(move || {
         let guards = timely::execute(config(case.workers), move |worker| {
             let answer = Rc::new(RefCell::new(Answer::default()));
             let sink_answer = Rc::clone(&answer);
-            worker
-                .dataflow(|scope| answer_sink(count_per_window(events(scope, case)), sink_answer));
+            worker.dataflow(|scope| {
+                let counts = count_per_window(events(scope, case), windows());
+                answer_sink(counts, sink_answer)
+            });
             while worker.step() {}
             *answer.borrow()
         });
@@ -72,7 +91,9 @@ fn events(scope: Scope<'_, u64>, case: WindowsCase) -> StreamVec<'_, u64, Event>
             let mut session = output.session(held);
             for _ in 0..BUFFERS {
                 buffer.clear();
-                buffer.extend((next..case.events.min(next + BUFFER)).map(event));
+                buffer.extend(
+                    (next..case.events.min(next + BUFFER)).map(|index| event_of(index, case.keys)),
+                );
                 session.give_container(&mut buffer);
                 next += stride;
             }
@@ -87,11 +108,13 @@ fn events(scope: Scope<'_, u64>, case: WindowsCase) -> StreamVec<'_, u64, Event>
     })
 }
 
-fn count_per_window(events: StreamVec<'_, u64, Event>) -> StreamVec<'_, u64, WindowCount> {
+fn count_per_window<C: WindowCounts>(
+    events: StreamVec<'_, u64, Event>,
+    mut windows: C,
+) -> StreamVec<'_, u64, WindowCount> {
     let by_key = Exchange::new(|event: &Event| route(stable_hash(&event.key)));
     events.unary_frontier(by_key, "count per window", |capability, _info| {
         let mut capability = Some(capability);
-        let mut windows = WindowTable::default();
         move |(input, frontier), output: &mut Output<'_, WindowCount>| {
             input.for_each(|_time, batch| {
                 batch

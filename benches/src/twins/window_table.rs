@@ -2,6 +2,7 @@
 //!
 //! Invariant: windows below `first` have fired and take no more events.
 
+use super::timely_windows::WindowCounts;
 use crate::common::window_events::WINDOW_MS;
 use hashbrown::HashTable;
 use millstream_runtime::hash::stable_hash;
@@ -18,10 +19,9 @@ pub struct WindowTable {
 
 type Counts = HashTable<(u64, u64)>;
 
-impl WindowTable {
-    /// Counts an event that is not late.
+impl WindowCounts for WindowTable {
     #[inline]
-    pub fn add(&mut self, key: u64, time_ms: i64) {
+    fn add(&mut self, key: u64, time_ms: i64) {
         let place = (time_ms.div_euclid(WINDOW_MS) - self.first) as usize;
         if place >= self.open.len() {
             self.open_up_to(place);
@@ -32,14 +32,15 @@ impl WindowTable {
         entry.or_insert((key, 0)).get_mut().1 += 1;
     }
 
-    /// Hands out `(window start, key, count)` of every window that ends at or below the watermark.
     #[inline]
-    pub fn fire(&mut self, watermark_ms: i64, emit: impl FnMut(i64, u64, u64)) {
+    fn fire(&mut self, watermark_ms: i64, emit: impl FnMut(i64, u64, u64)) {
         if (self.first + 1).saturating_mul(WINDOW_MS) <= watermark_ms {
             self.fire_due(watermark_ms, emit);
         }
     }
+}
 
+impl WindowTable {
     #[cold]
     fn open_up_to(&mut self, place: usize) {
         while self.open.len() <= place {

@@ -1,0 +1,41 @@
+//! Throughput of sliding windows that overlap a hundred times, beside the same windows end to end.
+
+use millstream_benches::common::contest::{Contender, take_turns};
+use millstream_benches::common::options::Options;
+use millstream_benches::common::report::Report;
+use millstream_benches::common::throughput::ThroughputRun;
+use millstream_benches::common::window_events::KEYS;
+use millstream_benches::product;
+use millstream_benches::twins::timely_sliding::{self, SlidingCase};
+use millstream_benches::twins::timely_windows::WindowsCase;
+use std::process::ExitCode;
+
+/// Who takes part. The first is the one that the others are compared with.
+const CONTENDERS: [Contender<SlidingCase, ThroughputRun>; 2] = [
+    Contender::new("twin", timely_sliding::run),
+    Contender::new("millstream", product::sliding),
+];
+
+fn main() -> std::io::Result<ExitCode> {
+    let options = Options::from_args("sliding");
+    let mut report = Report::open("sliding", &options)?;
+    let events = if options.quick { 2_000_000 } else { 20_000_000 };
+    for workers in [1, 2] {
+        let load = WindowsCase {
+            events,
+            keys: KEYS,
+            workers,
+        };
+        for (slide, slide_ms) in [("10s", 10_000), ("1s", 1_000), ("100ms", 100)] {
+            let case = SlidingCase {
+                load,
+                size_ms: 10_000,
+                slide_ms,
+            };
+            let name = format!("{workers}w-10s-by-{slide}");
+            let results = take_turns(&CONTENDERS, &case, &name, &options);
+            report.throughput(&name, events as f64 / 1e6, "M/s", &results)?;
+        }
+    }
+    Ok(report.finish())
+}
