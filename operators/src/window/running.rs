@@ -47,10 +47,15 @@ impl<A: Data> Running<A> {
         first <= self.split
     }
 
-    /// Whether a slice is aggregated behind the split.
-    #[inline]
+    /// Whether there is a split, and a slice lies behind it.
     pub fn is_behind_split(&self, slice: i64) -> bool {
-        slice > self.split
+        self.split != i64::MIN && slice > self.split
+    }
+
+    /// Reads what the next window reads first, so that it is in the cache.
+    #[inline]
+    pub fn warm(&self) -> usize {
+        self.front.last().map_or(0, |slice| slice.number as usize)
     }
 
     /// Aggregates the slices of a window anew; returns how many.

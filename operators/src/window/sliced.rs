@@ -29,6 +29,9 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+/// How many keys are brought into the cache at once.
+const WARM: usize = 16;
+
 /// Keys by the number of a window.
 type Calendar = BTreeMap<i64, Vec<Slot>>;
 
@@ -136,17 +139,11 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
             self.leave_out(place, record, context);
             return Ok(());
         }
-        let Past {
-            open_from,
-            kept_from,
-            ..
-        } = self.past;
+        let open_from = self.past.open_from;
         let key = &record.value.0;
-        let (slot, slices) = self
-            .table
-            .entry_found(found, key, || Slices::new(kept_from));
+        let (slot, slices) = self.table.entry_found(found, key, Slices::default);
         let first = place.first_window;
-        if first < open_from.max(slices.kept_from()) || slices.due < open_from {
+        if first < open_from || slices.due < open_from || slices.has_seen(place.slice) {
             return self.add_behind(place, slot, record, context, out);
         }
         slices.add(place.slice, record.value.1, record.time, &*self.aggregator);
@@ -174,7 +171,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         } = self.past;
         self.catch_up(slot, out);
         let key = &record.value.0;
-        let (slot, slices) = self.table.entry(key, || Slices::new(kept_from));
+        let (slot, slices) = self.table.entry(key, Slices::default);
         let first = place.first_window.max(slices.kept_from()).max(kept_from);
         let is_new = slices.is_empty();
         if first > place.last_window {
@@ -185,7 +182,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
             return Ok(());
         }
         let (key, value) = record.value;
-        slices.add(place.slice, value, record.time, &*self.aggregator);
+        slices.add_late(place.slice, value, record.time, &*self.aggregator);
         let over = first..open_from.min(place.last_window.saturating_add(1));
         if !over.is_empty() {
             let slicing = &self.slicing;
@@ -282,6 +279,9 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         while let Some(mut firing) = self.firing.take().or_else(|| self.next_firing()) {
             let number = firing.number;
             while let Some(slot) = firing.slots.next() {
+                if firing.slots.len().is_multiple_of(WARM) {
+                    self.warm(&firing.slots.as_slice()[..WARM.min(firing.slots.len())]);
+                }
                 let is_due = self
                     .table
                     .try_at(slot)
@@ -309,6 +309,23 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
             }
         }
         Work::Done
+    }
+
+    /// Brings what the next keys fire from into the cache. One key after the other would wait for memory three
+    /// times; here all of them wait together.
+    fn warm(&mut self, slots: &[Slot]) {
+        let table = &self.table;
+        let slices = || slots.iter().filter_map(|slot| Some(table.try_at(*slot)?.1));
+        let read = slices()
+            .map(|slices| slices.due as usize)
+            .fold(0, usize::wrapping_add)
+            ^ slices()
+                .map(Slices::warm_closed)
+                .fold(0, usize::wrapping_add)
+            ^ slices()
+                .map(Slices::warm_slices)
+                .fold(0, usize::wrapping_add);
+        std::hint::black_box(read); // what is read for nothing is not read
     }
 
     /// Removes keys whose slices no record can be added to any more.

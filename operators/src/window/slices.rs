@@ -20,8 +20,8 @@ pub(super) struct Slices<A> {
     /// The next window to fire: those below have fired or were empty. [`NO_WINDOW`] when the rest is only kept
     /// for late records.
     pub due: i64,
-    /// Slices that only windows below this one are made of are gone.
-    kept_from: i64,
+    /// Slices below are closed.
+    seen: i64,
     open: SmallVec<[Slice<A>; 2]>,
     closed: Option<Box<Closed<A>>>,
 }
@@ -29,59 +29,59 @@ pub(super) struct Slices<A> {
 /// The slices that windows have seen.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Closed<A> {
+    /// Slices that only windows below this one are made of are gone.
+    kept_from: i64,
     slices: VecDeque<Slice<A>>,
-    /// The aggregate over the window that fired last.
+    /// The aggregate over the window that fired last; none after a restore, and when the slices changed.
     #[serde(skip, default = "Running::default")]
     running: Running<A>,
-    /// Slices below are in it.
-    #[serde(skip, default = "none")]
-    until: i64,
-}
-
-fn none() -> i64 {
-    i64::MIN
 }
 
 impl<A> Default for Closed<A> {
     fn default() -> Self {
         Closed {
+            kept_from: i64::MIN,
             slices: VecDeque::new(),
             running: Running::default(),
-            until: none(),
+        }
+    }
+}
+
+impl<A> Default for Slices<A> {
+    fn default() -> Self {
+        Slices {
+            due: NO_WINDOW,
+            seen: i64::MIN,
+            open: SmallVec::new(),
+            closed: None,
         }
     }
 }
 
 impl<A: Data> Slices<A> {
-    /// No slices, before any window from `first` on.
-    pub fn new(first: i64) -> Self {
-        Slices {
-            due: NO_WINDOW,
-            kept_from: first,
-            open: SmallVec::new(),
-            closed: None,
-        }
-    }
-
     /// The first window for which all slices are still there.
     pub fn kept_from(&self) -> i64 {
-        self.kept_from
+        self.closed
+            .as_ref()
+            .map_or(i64::MIN, |closed| closed.kept_from)
     }
 
-    /// Adds a value to a slice.
+    /// Whether a window with this slice, or one behind it, has fired.
     #[inline]
-    pub fn add<V: Clone, G: Aggregator<V, Acc = A>>(
+    pub fn has_seen(&self, slice: i64) -> bool {
+        slice < self.seen
+    }
+
+    /// Adds a value to a slice that no window has seen.
+    #[inline]
+    pub fn add<V, G: Aggregator<V, Acc = A>>(
         &mut self,
         slice: i64,
         value: V,
         time: EventTime,
         aggregator: &G,
     ) {
-        if let Some(closed) = &mut self.closed
-            && closed.takes(slice)
-        {
-            return closed.add(slice, value, time, aggregator);
-        }
+        debug_assert!(!self.has_seen(slice), "slice {slice} is closed");
         let newest_first = self.open.iter_mut().rev();
         let at = match newest_first
             .enumerate()
@@ -105,24 +105,66 @@ impl<A: Data> Slices<A> {
         );
     }
 
+    /// Adds a value to any slice.
+    #[cold]
+    pub fn add_late<V: Clone, G: Aggregator<V, Acc = A>>(
+        &mut self,
+        slice: i64,
+        value: V,
+        time: EventTime,
+        aggregator: &G,
+    ) {
+        if self.has_seen(slice) {
+            let closed = self.closed.get_or_insert_default();
+            closed.add(slice, value, time, aggregator);
+        } else {
+            self.add(slice, value, time, aggregator);
+        }
+    }
+
     /// The result over a window's slices, the next one that fires; and what it cost, in merges.
+    #[inline]
     pub fn fire<V, G: Aggregator<V, Acc = A>>(
         &mut self,
-        slices: &Range<i64>,
+        window: &Range<i64>,
         aggregator: &G,
     ) -> (G::Out, usize) {
-        let closed = self.closed.get_or_insert_default();
-        let seen = self.open.iter().take_while(|open| open.number < slices.end);
-        let seen = seen.count();
-        closed.slices.extend(self.open.drain(..seen));
-        closed.fire(slices, aggregator)
+        let Closed {
+            slices, running, ..
+        } = &mut **self.closed.get_or_insert_default();
+        let fresh = self.open.iter().take_while(|open| open.number < window.end);
+        let mut cost = fresh.count();
+        let fresh = self.open.drain(..cost);
+        let is_behind = self.seen > window.end;
+        if running.reaches(window.start) && !is_behind {
+            running.evict_before(window.start);
+            for slice in fresh {
+                running.push(&slice.accumulator, aggregator);
+                slices.push_back(slice);
+            }
+        } else {
+            slices.extend(fresh);
+            let newest_first = slices.iter().rev();
+            let newest_first = newest_first.skip_while(|slice| slice.number >= window.end);
+            let within = newest_first.take_while(|slice| slice.number >= window.start);
+            cost += running.begin(within, aggregator);
+        }
+        let result = running.result(aggregator);
+        if is_behind {
+            *running = Running::default(); // later slices are closed already
+        }
+        if self.open.spilled() {
+            self.open.shrink_to_fit();
+        }
+        self.seen = self.seen.max(window.end);
+        (result, cost)
     }
 
     /// Forgets the slices that only windows below `window` are made of.
     pub fn keep_from(&mut self, window: i64, slicing: &Slicing) {
-        self.kept_from = self.kept_from.max(window);
         let first = slicing.slices_of(window).start;
         if let Some(closed) = &mut self.closed {
+            closed.kept_from = closed.kept_from.max(window);
             while closed
                 .slices
                 .front()
@@ -181,6 +223,22 @@ impl<A: Data> Slices<A> {
         }
     }
 
+    /// Reads what lies one load behind the key's entry, so that it is in the cache.
+    #[inline]
+    pub fn warm_closed(&self) -> usize {
+        self.closed.as_ref().map_or(0, |closed| closed.slices.len())
+    }
+
+    /// Reads what lies two loads behind the key's entry.
+    #[inline]
+    pub fn warm_slices(&self) -> usize {
+        let Some(closed) = &self.closed else {
+            return 0;
+        };
+        let oldest = closed.slices.front();
+        oldest.map_or(0, |oldest| oldest.number as usize) + closed.running.warm()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
@@ -192,18 +250,7 @@ impl<A: Data> Slices<A> {
 }
 
 impl<A: Data> Closed<A> {
-    /// Whether a slice belongs here.
-    #[inline]
-    fn takes(&self, slice: i64) -> bool {
-        slice < self.until
-            || self
-                .slices
-                .back()
-                .is_some_and(|newest| slice <= newest.number)
-    }
-
     /// Adds a value that comes after a window with its slice has fired.
-    #[cold]
     fn add<V: Clone, G: Aggregator<V, Acc = A>>(
         &mut self,
         slice: i64,
@@ -213,13 +260,12 @@ impl<A: Data> Closed<A> {
     ) {
         let newest = self.slices.back();
         let is_newest = newest.is_none_or(|newest| newest.number <= slice);
-        if is_newest && slice < self.until && self.running.is_behind_split(slice) {
+        if is_newest && self.running.is_behind_split(slice) {
             let back = self.running.back_mut(|| aggregator.create());
             aggregator.add_at(back, value.clone(), time);
         } else {
             // The next window begins anew, so that the order of what is merged is always that of time.
             self.running = Running::default();
-            self.until = none();
         }
         let at = self.slices.partition_point(|one| one.number < slice);
         match self.slices.get_mut(at) {
@@ -239,29 +285,5 @@ impl<A: Data> Closed<A> {
                 );
             }
         }
-    }
-
-    fn fire<V, G: Aggregator<V, Acc = A>>(
-        &mut self,
-        window: &Range<i64>,
-        aggregator: &G,
-    ) -> (G::Out, usize) {
-        let running = &mut self.running;
-        let cost = if running.reaches(window.start) && self.until <= window.end {
-            running.evict_before(window.start);
-            let until = self.until;
-            let new = self.slices.iter().rev();
-            let new = new.take_while(|slice| slice.number >= until).count();
-            let new = self.slices.range(self.slices.len() - new..);
-            new.map(|slice| running.push(&slice.accumulator, aggregator))
-                .count()
-        } else {
-            let newest_first = self.slices.iter().rev();
-            let newest_first = newest_first.skip_while(|slice| slice.number >= window.end);
-            let within = newest_first.take_while(|slice| slice.number >= window.start);
-            running.begin(within, aggregator)
-        };
-        self.until = window.end;
-        (running.result(aggregator), cost)
     }
 }
