@@ -52,6 +52,12 @@ impl<A: Data> Running<A> {
         self.split != i64::MIN && slice > self.split
     }
 
+    /// Whether anything is left in front of the split.
+    #[inline]
+    pub fn has_front(&self) -> bool {
+        !self.front.is_empty()
+    }
+
     /// Reads what the next window reads first, so that it is in the cache.
     #[inline]
     pub fn warm(&self) -> usize {

@@ -230,29 +230,26 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         {
             let number = slices.due;
             let window = self.slicing.window(number);
-            let next = self.fire(slot, number, window, out).1.due;
+            let next = self.fire(slot, window, out).1.due;
             if next != NO_WINDOW {
                 self.due.entry(next).or_default().push(slot);
             }
         }
     }
 
-    /// Fires a window of a key; returns the cost, in merges, and what is left of the key's slices.
+    /// Fires the window that is due for a key; returns the cost, in merges, and what is left of the key's slices.
     #[inline]
     fn fire(
         &mut self,
         slot: Slot,
-        number: i64,
         window: Window,
         out: &mut Output<Windowed<K, G::Out>>,
     ) -> (usize, &Slices<G::Acc>) {
         let slicing = &self.slicing;
         let (key, slices) = self.table.touch(slot);
-        let (value, cost) = slices.fire(&slicing.slices_of(number), &*self.aggregator);
+        let (value, cost) = slices.fire(self.past.kept_from, slicing, &*self.aggregator);
         let key = key.clone();
         out.push(window.end - 1, Windowed { window, key, value });
-        slices.keep_from(self.past.kept_from.min(number + 1), slicing);
-        slices.due = slices.next_window(number + 1, slicing);
         if slices.due == NO_WINDOW
             && let Some(newest) = slices.newest()
         {
@@ -289,7 +286,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
                 if !is_due {
                     continue;
                 }
-                let (cost, left) = self.fire(slot, number, firing.window, out);
+                let (cost, left) = self.fire(slot, firing.window, out);
                 match left.due {
                     NO_WINDOW if left.is_empty() => drop(self.table.remove_at(slot)),
                     NO_WINDOW => {}
@@ -311,21 +308,19 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         Work::Done
     }
 
-    /// Brings what the next keys fire from into the cache. One key after the other would wait for memory three
-    /// times; here all of them wait together.
-    fn warm(&mut self, slots: &[Slot]) {
-        let table = &self.table;
-        let slices = || slots.iter().filter_map(|slot| Some(table.try_at(*slot)?.1));
+    /// Brings what the next keys fire from into the cache. One key after the other would wait for memory twice;
+    /// here all of them wait together.
+    fn warm(&self, slots: &[Slot]) {
+        let slices = || {
+            slots
+                .iter()
+                .filter_map(|slot| Some(self.table.try_at(*slot)?.1))
+        };
         let read = slices()
             .map(|slices| slices.due as usize)
             .fold(0, usize::wrapping_add)
-            ^ slices()
-                .map(Slices::warm_closed)
-                .fold(0, usize::wrapping_add)
-            ^ slices()
-                .map(Slices::warm_slices)
-                .fold(0, usize::wrapping_add);
-        std::hint::black_box(read); // what is read for nothing is not read
+            ^ slices().map(Slices::warm).fold(0, usize::wrapping_add);
+        std::hint::black_box(read); // what is read for nothing would not be read
     }
 
     /// Removes keys whose slices no record can be added to any more.

@@ -23,29 +23,17 @@ pub(super) struct Slices<A> {
     /// Slices below are closed.
     seen: i64,
     open: SmallVec<[Slice<A>; 2]>,
-    closed: Option<Box<Closed<A>>>,
-}
-
-/// The slices that windows have seen.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Closed<A> {
-    /// Slices that only windows below this one are made of are gone.
+    /// Slices that only windows below this one are made of are gone, or soon will be.
     kept_from: i64,
-    slices: VecDeque<Slice<A>>,
-    /// The aggregate over the window that fired last; none after a restore, and when the slices changed.
+    closed: VecDeque<Slice<A>>,
+    /// The aggregate over the window that fired last, less what the next one no longer holds; none after a
+    /// restore, and when closed slices changed.
     #[serde(skip, default = "Running::default")]
     running: Running<A>,
 }
 
-impl<A> Default for Closed<A> {
-    fn default() -> Self {
-        Closed {
-            kept_from: i64::MIN,
-            slices: VecDeque::new(),
-            running: Running::default(),
-        }
-    }
-}
+/// How often closed slices that are no longer needed are dropped, in windows: each time costs a look at the oldest.
+const DROP_EVERY: i64 = 8;
 
 impl<A> Default for Slices<A> {
     fn default() -> Self {
@@ -53,7 +41,9 @@ impl<A> Default for Slices<A> {
             due: NO_WINDOW,
             seen: i64::MIN,
             open: SmallVec::new(),
-            closed: None,
+            kept_from: i64::MIN,
+            closed: VecDeque::new(),
+            running: Running::default(),
         }
     }
 }
@@ -61,9 +51,7 @@ impl<A> Default for Slices<A> {
 impl<A: Data> Slices<A> {
     /// The first window for which all slices are still there.
     pub fn kept_from(&self) -> i64 {
-        self.closed
-            .as_ref()
-            .map_or(i64::MIN, |closed| closed.kept_from)
+        self.kept_from
     }
 
     /// Whether a window with this slice, or one behind it, has fired.
@@ -114,78 +102,115 @@ impl<A: Data> Slices<A> {
         time: EventTime,
         aggregator: &G,
     ) {
-        if self.has_seen(slice) {
-            let closed = self.closed.get_or_insert_default();
-            closed.add(slice, value, time, aggregator);
+        if !self.has_seen(slice) {
+            return self.add(slice, value, time, aggregator);
+        }
+        let newest = self.closed.back();
+        let is_newest = newest.is_none_or(|newest| newest.number <= slice);
+        if is_newest && self.running.is_behind_split(slice) {
+            let back = self.running.back_mut(|| aggregator.create());
+            aggregator.add_at(back, value.clone(), time);
         } else {
-            self.add(slice, value, time, aggregator);
+            // The next window begins anew, so that the order of what is merged is always that of time.
+            self.running = Running::default();
+        }
+        let at = self.closed.partition_point(|closed| closed.number < slice);
+        match self.closed.get_mut(at) {
+            Some(closed) if closed.number == slice => {
+                aggregator.add_at(&mut closed.accumulator, value, time);
+            }
+            _ => {
+                let mut accumulator = aggregator.create();
+                aggregator.add_at(&mut accumulator, value, time);
+                let number = slice;
+                self.closed.insert(
+                    at,
+                    Slice {
+                        number,
+                        accumulator,
+                    },
+                );
+            }
         }
     }
 
-    /// The result over a window's slices, the next one that fires; and what it cost, in merges.
+    /// Fires the window that is due: its result, and what it cost, in merges. Slices are kept for windows from
+    /// `kept_from` on, at least for those behind this one.
     #[inline]
     pub fn fire<V, G: Aggregator<V, Acc = A>>(
         &mut self,
-        window: &Range<i64>,
+        kept_from: i64,
+        slicing: &Slicing,
         aggregator: &G,
     ) -> (G::Out, usize) {
-        let Closed {
-            slices, running, ..
-        } = &mut **self.closed.get_or_insert_default();
+        let number = self.due;
+        let window = slicing.slices_of(number);
+        let cost = self.move_to(&window, aggregator);
+        let result = self.running.result(aggregator);
+        let next = slicing.slices_of(number + 1);
+        if self.seen > window.end {
+            self.running = Running::default(); // slices behind this window are closed already
+        } else {
+            self.seen = window.end;
+            self.running.evict_before(next.start);
+        }
+        self.kept_from = self.kept_from.max(kept_from.min(number + 1));
+        let goes_on = self.running.has_front(); // so the next window holds a slice of this one
+        if !goes_on || number % DROP_EVERY == 0 {
+            self.drop_old(slicing);
+        }
+        self.due = match goes_on {
+            true => number + 1,
+            false => self.next_window(number + 1, slicing),
+        };
+        (result, cost)
+    }
+
+    /// Aggregates over a window; returns the cost, in merges.
+    #[inline]
+    fn move_to<V, G: Aggregator<V, Acc = A>>(
+        &mut self,
+        window: &Range<i64>,
+        aggregator: &G,
+    ) -> usize {
         let fresh = self.open.iter().take_while(|open| open.number < window.end);
-        let mut cost = fresh.count();
-        let fresh = self.open.drain(..cost);
-        let is_behind = self.seen > window.end;
-        if running.reaches(window.start) && !is_behind {
-            running.evict_before(window.start);
-            for slice in fresh {
-                running.push(&slice.accumulator, aggregator);
-                slices.push_back(slice);
+        let fresh = fresh.count();
+        let mut cost = fresh;
+        if self.running.reaches(window.start) && self.seen <= window.end {
+            self.running.evict_before(window.start);
+            for slice in self.open.drain(..fresh) {
+                self.running.push(&slice.accumulator, aggregator);
+                self.closed.push_back(slice);
             }
         } else {
-            slices.extend(fresh);
-            let newest_first = slices.iter().rev();
+            self.closed.extend(self.open.drain(..fresh));
+            let newest_first = self.closed.iter().rev();
             let newest_first = newest_first.skip_while(|slice| slice.number >= window.end);
             let within = newest_first.take_while(|slice| slice.number >= window.start);
-            cost += running.begin(within, aggregator);
-        }
-        let result = running.result(aggregator);
-        if is_behind {
-            *running = Running::default(); // later slices are closed already
+            cost += self.running.begin(within, aggregator);
         }
         if self.open.spilled() {
             self.open.shrink_to_fit();
         }
-        self.seen = self.seen.max(window.end);
-        (result, cost)
+        cost
     }
 
-    /// Forgets the slices that only windows below `window` are made of.
-    pub fn keep_from(&mut self, window: i64, slicing: &Slicing) {
-        let first = slicing.slices_of(window).start;
-        if let Some(closed) = &mut self.closed {
-            closed.kept_from = closed.kept_from.max(window);
-            while closed
-                .slices
-                .front()
-                .is_some_and(|slice| slice.number < first)
-            {
-                closed.slices.pop_front();
-            }
-        }
-        if self.open.first().is_some_and(|slice| slice.number < first) {
-            self.open.retain(|slice| slice.number >= first);
+    /// Drops the slices that no window needs any more.
+    fn drop_old(&mut self, slicing: &Slicing) {
+        let first = slicing.slices_of(self.kept_from).start;
+        while self
+            .closed
+            .front()
+            .is_some_and(|slice| slice.number < first)
+        {
+            self.closed.pop_front();
         }
     }
 
     /// The first window from `window` on that holds any slice.
-    pub fn next_window(&self, window: i64, slicing: &Slicing) -> i64 {
+    fn next_window(&self, window: i64, slicing: &Slicing) -> i64 {
         let first = slicing.slices_of(window).start;
-        let oldest = match self.iter().next() {
-            Some(oldest) if oldest.number < first => self.iter().find(|s| s.number >= first),
-            oldest => oldest,
-        };
-        match oldest {
+        match self.iter().find(|slice| slice.number >= first) {
             Some(oldest) => window.max(slicing.first_window(oldest.number)),
             None => NO_WINDOW,
         }
@@ -225,18 +250,8 @@ impl<A: Data> Slices<A> {
 
     /// Reads what lies one load behind the key's entry, so that it is in the cache.
     #[inline]
-    pub fn warm_closed(&self) -> usize {
-        self.closed.as_ref().map_or(0, |closed| closed.slices.len())
-    }
-
-    /// Reads what lies two loads behind the key's entry.
-    #[inline]
-    pub fn warm_slices(&self) -> usize {
-        let Some(closed) = &self.closed else {
-            return 0;
-        };
-        let oldest = closed.slices.front();
-        oldest.map_or(0, |oldest| oldest.number as usize) + closed.running.warm()
+    pub fn warm(&self) -> usize {
+        self.running.warm()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -244,46 +259,6 @@ impl<A: Data> Slices<A> {
     }
 
     fn iter(&self) -> impl DoubleEndedIterator<Item = &Slice<A>> {
-        let closed = self.closed.iter().flat_map(|closed| &closed.slices);
-        closed.chain(&self.open)
-    }
-}
-
-impl<A: Data> Closed<A> {
-    /// Adds a value that comes after a window with its slice has fired.
-    fn add<V: Clone, G: Aggregator<V, Acc = A>>(
-        &mut self,
-        slice: i64,
-        value: V,
-        time: EventTime,
-        aggregator: &G,
-    ) {
-        let newest = self.slices.back();
-        let is_newest = newest.is_none_or(|newest| newest.number <= slice);
-        if is_newest && self.running.is_behind_split(slice) {
-            let back = self.running.back_mut(|| aggregator.create());
-            aggregator.add_at(back, value.clone(), time);
-        } else {
-            // The next window begins anew, so that the order of what is merged is always that of time.
-            self.running = Running::default();
-        }
-        let at = self.slices.partition_point(|one| one.number < slice);
-        match self.slices.get_mut(at) {
-            Some(found) if found.number == slice => {
-                aggregator.add_at(&mut found.accumulator, value, time);
-            }
-            _ => {
-                let mut accumulator = aggregator.create();
-                aggregator.add_at(&mut accumulator, value, time);
-                let number = slice;
-                self.slices.insert(
-                    at,
-                    Slice {
-                        number,
-                        accumulator,
-                    },
-                );
-            }
-        }
+        self.closed.iter().chain(&self.open)
     }
 }
