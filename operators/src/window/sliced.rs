@@ -12,8 +12,9 @@
 //! a calendar from windows to the slots of the keys that they are due for. An entry of the calendar counts
 //! only if its key says the same: entries that are out of date stay until their time comes.
 
+use super::operator::without_time;
 use super::slices::Slices;
-use super::slicing::{NO_WINDOW, Place, Slicing};
+use super::slicing::{NO_WINDOW, Slicing};
 use super::{Window, Windowed};
 use crate::aggregate::Aggregator;
 use crate::tolerance::or_undo;
@@ -24,7 +25,7 @@ use millstream_runtime::operator::{
 };
 use millstream_runtime::record::{Data, Key, NO_TIME, Record};
 use millstream_runtime::state::{Found, KeyedTable, LOOKUPS, Slot, Snapshot};
-use millstream_runtime::time::{EventTime, WATERMARK_MIN, Watermark};
+use millstream_runtime::time::{WATERMARK_MIN, Watermark};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -48,8 +49,6 @@ pub(crate) struct SlicedOperator<K, V, G: Aggregator<V>> {
     waiting: Calendar,
     firing: Option<Firing>,
     past: Past,
-    /// The last two places of records, the last one first: records tend to come together.
-    places: [Place; 2],
     found: Vec<Found>,
     marker: PhantomData<fn(V)>,
 }
@@ -70,6 +69,10 @@ struct Past {
     open_from: i64,
     /// The first window that records can still be added to.
     kept_from: i64,
+    /// The first slice of no window that has ended.
+    fresh_from: i64,
+    /// The first slice that is not late.
+    taken_from: i64,
 }
 
 impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
@@ -91,30 +94,9 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
             waiting: Calendar::new(),
             firing: None,
             past: Past::at(WATERMARK_MIN, &slicing, lateness),
-            places: [slicing.place_of(0); 2],
             found: Vec::new(),
             marker: PhantomData,
         }
-    }
-
-    #[inline]
-    fn place_of(&mut self, time: EventTime) -> Result<Place, BoxError> {
-        let holds = |place: &Place| place.start <= time && time < place.end;
-        if holds(&self.places[0]) {
-            return Ok(self.places[0]);
-        }
-        self.places.swap(0, 1);
-        if !holds(&self.places[0]) {
-            if time == NO_TIME {
-                return Err(
-                    "the record has no event time: give the source a watermark strategy, \
-                            or assign timestamps before the window"
-                        .into(),
-                );
-            }
-            self.places[0] = self.slicing.place_of(time);
-        }
-        Ok(self.places[0])
     }
 
     /// Learns what a new watermark says.
@@ -134,19 +116,25 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         context: &mut OperatorContext,
         out: &mut Output<Windowed<K, G::Out>>,
     ) -> UserResult {
-        let place = self.place_of(record.time)?;
-        if place.last_window < self.past.kept_from || place.first_window > place.last_window {
-            self.leave_out(place, record, context);
-            return Ok(());
+        let slice = self.slicing.slice_of(record.time);
+        let is_left_out = slice < self.past.taken_from
+            || record.time == NO_TIME
+            || self.slicing.is_between_windows(slice);
+        if is_left_out {
+            return self.leave_out(slice, record, context);
         }
-        let open_from = self.past.open_from;
         let key = &record.value.0;
         let (slot, slices) = self.table.entry_found(found, key, Slices::default);
-        let first = place.first_window;
-        if first < open_from || slices.due < open_from || slices.has_seen(place.slice) {
-            return self.add_behind(place, slot, record, context, out);
+        let Past {
+            fresh_from,
+            open_from,
+            ..
+        } = self.past;
+        if slice < fresh_from || slices.due < open_from || slices.has_seen(slice) {
+            return self.add_behind(slice, slot, record, context, out);
         }
-        slices.add(place.slice, record.value.1, record.time, &*self.aggregator);
+        slices.add(slice, record.value.1, record.time, &*self.aggregator);
+        let first = self.slicing.first_window(slice);
         if first < slices.due {
             slices.due = first;
             self.due.entry(first).or_default().push(slot);
@@ -158,7 +146,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
     #[cold]
     fn add_behind(
         &mut self,
-        place: Place,
+        slice: i64,
         slot: Slot,
         record: Record<(K, V)>,
         context: &mut OperatorContext,
@@ -172,55 +160,59 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         self.catch_up(slot, out);
         let key = &record.value.0;
         let (slot, slices) = self.table.entry(key, Slices::default);
-        let first = place.first_window.max(slices.kept_from()).max(kept_from);
+        let first = self
+            .slicing
+            .first_window(slice)
+            .max(slices.kept_from())
+            .max(kept_from);
+        let last = self.slicing.last_window(slice);
         let is_new = slices.is_empty();
-        if first > place.last_window {
+        if first > last {
             if is_new {
                 self.waiting.entry(first).or_default().push(slot);
             }
-            self.leave_out(place, record, context);
-            return Ok(());
+            return self.leave_out(slice, record, context);
         }
         let (key, value) = record.value;
-        slices.add_late(place.slice, value, record.time, &*self.aggregator);
-        let over = first..open_from.min(place.last_window.saturating_add(1));
+        slices.add_late(slice, value, record.time, &*self.aggregator);
+        let over = first..open_from.min(last.saturating_add(1));
         if !over.is_empty() {
             let slicing = &self.slicing;
-            slices.fire_again(
-                over,
-                place.slice,
-                slicing,
-                &*self.aggregator,
-                |number, value| {
-                    let (window, key) = (slicing.window(number), key.clone());
-                    out.push(window.end - 1, Windowed { window, key, value });
-                },
-            );
+            slices.fire_again(over, slice, slicing, &*self.aggregator, |number, value| {
+                let (window, key) = (slicing.window(number), key.clone());
+                out.push(window.end - 1, Windowed { window, key, value });
+            });
         }
         let next = first.max(open_from);
-        if next <= place.last_window {
+        if next <= last {
             if next < slices.due {
                 slices.due = next;
                 self.due.entry(next).or_default().push(slot);
             }
         } else if is_new {
-            self.waiting
-                .entry(place.last_window)
-                .or_default()
-                .push(slot);
+            self.waiting.entry(last).or_default().push(slot);
         }
         Ok(())
     }
 
     /// A record that no window takes: it is late, or lies between windows.
     #[cold]
-    fn leave_out(&mut self, place: Place, record: Record<(K, V)>, context: &OperatorContext) {
-        if place.first_window > place.last_window {
+    fn leave_out(
+        &mut self,
+        slice: i64,
+        record: Record<(K, V)>,
+        context: &OperatorContext,
+    ) -> UserResult {
+        if record.time == NO_TIME {
+            return Err(without_time());
+        }
+        if self.slicing.is_between_windows(slice) {
             context.metrics.filtered.add(1);
         } else {
             context.metrics.late.add(1);
             self.late.push(record.time, record.value);
         }
+        Ok(())
     }
 
     /// Fires what a key's windows still owe to the watermark, before a record that is none of theirs.
@@ -355,10 +347,16 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
 
 impl Past {
     fn at(watermark: Watermark, slicing: &Slicing, lateness: i64) -> Self {
+        let (open_from, kept_from) = (
+            slicing.first_above(watermark, 0),
+            slicing.first_above(watermark, lateness),
+        );
         Past {
             watermark,
-            open_from: slicing.first_above(watermark, 0),
-            kept_from: slicing.first_above(watermark, lateness),
+            open_from,
+            kept_from,
+            fresh_from: slicing.slices_of(open_from.saturating_sub(1)).end,
+            taken_from: slicing.first_slice_from(kept_from),
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Slices<A> {
 }
 
 /// How often closed slices that are no longer needed are dropped, in windows: each time costs a look at the oldest.
-const DROP_EVERY: i64 = 8;
+const DROP_EVERY: i64 = 16;
 
 impl<A> Default for Slices<A> {
     fn default() -> Self {
@@ -70,27 +70,41 @@ impl<A: Data> Slices<A> {
         aggregator: &G,
     ) {
         debug_assert!(!self.has_seen(slice), "slice {slice} is closed");
-        let newest_first = self.open.iter_mut().rev();
-        let at = match newest_first
-            .enumerate()
-            .find(|(_, open)| open.number <= slice)
-        {
-            Some((_, open)) if open.number == slice => {
+        // Mostly it is one of the last two, there is no telling which: chosen without a branch.
+        if let Some(newest) = self.open.last() {
+            let at = (self.open.len() - 1).saturating_sub(usize::from(newest.number > slice));
+            let open = &mut self.open[at];
+            if open.number == slice {
                 return aggregator.add_at(&mut open.accumulator, value, time);
             }
-            Some((behind, _)) => self.open.len() - behind,
-            None => 0,
-        };
-        let mut accumulator = aggregator.create();
-        aggregator.add_at(&mut accumulator, value, time);
-        let number = slice;
-        self.open.insert(
-            at,
-            Slice {
-                number,
-                accumulator,
-            },
-        );
+        }
+        self.add_open(slice, value, time, aggregator);
+    }
+
+    /// Adds a value to a slice that is not there yet, or has several behind it.
+    #[inline(never)]
+    fn add_open<V, G: Aggregator<V, Acc = A>>(
+        &mut self,
+        slice: i64,
+        value: V,
+        time: EventTime,
+        aggregator: &G,
+    ) {
+        match self.open.binary_search_by_key(&slice, |open| open.number) {
+            Ok(at) => aggregator.add_at(&mut self.open[at].accumulator, value, time),
+            Err(at) => {
+                let mut accumulator = aggregator.create();
+                aggregator.add_at(&mut accumulator, value, time);
+                let number = slice;
+                self.open.insert(
+                    at,
+                    Slice {
+                        number,
+                        accumulator,
+                    },
+                );
+            }
+        }
     }
 
     /// Adds a value to any slice.

@@ -41,17 +41,6 @@ enum Kind {
     Cumulating { step: i64 },
 }
 
-/// A slice, and the windows that it is part of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub start: EventTime,
-    pub end: EventTime,
-    pub slice: i64,
-    pub first_window: i64,
-    /// Before the first one when the slice lies between windows.
-    pub last_window: i64,
-}
-
 impl Slicing {
     /// Windows of `size_ms`, one every `slide_ms`, beginning at `offset_ms`; all positive but the offset, which
     /// is in `0..slide_ms`.
@@ -83,36 +72,38 @@ impl Slicing {
         }
     }
 
-    /// The slice that an event time lies in.
-    pub(super) fn place_of(&self, time: EventTime) -> Place {
-        let (period, into) = self.split(time);
-        let (within, from, until) = match self.kind {
-            Kind::Sliding { edge: 0, .. } => (0, 0, self.period),
-            Kind::Sliding { edge, .. } if into < edge => (0, 0, edge),
-            Kind::Sliding { edge, .. } => (1, edge, self.period),
+    /// The slice that an event time lies in. Costs a division; nothing is guessed from the record before, for
+    /// records out of order would make the guess wrong half the time.
+    #[inline]
+    pub(super) fn slice_of(&self, time: EventTime) -> i64 {
+        let (mut period, mut into) = (time.div_euclid(self.period), time.rem_euclid(self.period));
+        into -= self.offset;
+        if into < 0 {
+            into += self.period;
+            period -= 1;
+        }
+        match self.kind {
+            Kind::Sliding { edge: 0, .. } => period,
+            Kind::Sliding { edge, .. } => period
+                .saturating_mul(2)
+                .saturating_add(i64::from(into >= edge)),
             Kind::Cumulating { step } => {
-                let within = into / step;
-                let from = within * step;
-                (within, from, (from + step).min(self.period))
+                period.saturating_mul(self.per).saturating_add(into / step)
             }
-        };
-        let slice = period.saturating_mul(self.per).saturating_add(within);
-        Place {
-            start: time.saturating_add(from - into),
-            end: time.saturating_add(until - into),
-            slice,
-            first_window: self.first_window(slice),
-            last_window: self.last_window(slice),
         }
     }
 
-    /// The period of a time, and how far it is into it.
-    fn split(&self, time: EventTime) -> (i64, i64) {
-        let (period, into) = (time.div_euclid(self.period), time.rem_euclid(self.period));
-        if into < self.offset {
-            (period - 1, into - self.offset + self.period)
-        } else {
-            (period, into - self.offset)
+    /// Whether a slice is part of no window: the slide is longer than the size.
+    #[inline]
+    pub(super) fn is_between_windows(&self, slice: i64) -> bool {
+        matches!(self.kind, Kind::Sliding { slices: 1, .. }) && self.per == 2 && slice & 1 == 1
+    }
+
+    /// The first slice that is part of a window from this one on.
+    pub(super) fn first_slice_from(&self, window: i64) -> i64 {
+        match window {
+            NO_WINDOW => i64::MAX,
+            _ => self.slices_of(window).start,
         }
     }
 
@@ -139,10 +130,11 @@ impl Slicing {
 
     #[inline]
     fn period_of(&self, slice: i64) -> i64 {
-        if self.per == 1 {
-            return slice; // as mostly; a division saved
+        match self.per {
+            1 => slice,
+            2 => slice >> 1,
+            per => slice.div_euclid(per),
         }
-        slice.div_euclid(self.per)
     }
 
     /// The slices of a window.
@@ -232,14 +224,15 @@ mod tests {
     fn a_time_is_in_the_windows_of_its_slice_and_in_no_other() {
         for slicing in all() {
             for time in -60..60 {
-                let place = slicing.place_of(time);
-                assert!(place.start <= time && time < place.end, "{slicing:?}");
+                let slice = slicing.slice_of(time);
+                let windows = slicing.first_window(slice)..=slicing.last_window(slice);
+                assert_eq!(windows.is_empty(), slicing.is_between_windows(slice));
                 for number in -200..200 {
                     let window = slicing.window(number);
                     let within = window.start <= time && time < window.end;
-                    let expected = place.first_window <= number && number <= place.last_window;
-                    assert_eq!(within, expected, "{slicing:?}, {time} in {window}");
-                    let of_window = slicing.slices_of(number).contains(&place.slice);
+                    let of_slice = windows.contains(&number);
+                    assert_eq!(within, of_slice, "{slicing:?}, {time} in {window}");
+                    let of_window = slicing.slices_of(number).contains(&slice);
                     assert_eq!(within, of_window, "{slicing:?}, {time} in {window}");
                 }
             }
@@ -263,9 +256,8 @@ mod tests {
     fn bounds_saturate_at_the_ends_of_time() {
         for slicing in all() {
             for time in [i64::MIN + 1, i64::MAX] {
-                let place = slicing.place_of(time);
-                assert!(place.start <= time && time <= place.end);
-                slicing.window(place.last_window);
+                let window = slicing.window(slicing.last_window(slicing.slice_of(time)));
+                assert!(window.start <= time && time <= window.end || window.end < time);
             }
             assert_eq!(slicing.first_above(WATERMARK_MAX, 3), NO_WINDOW);
             slicing.first_above(Watermark::MIN, 3);

@@ -370,7 +370,7 @@ where
 }
 
 #[cold]
-fn without_time() -> BoxError {
+pub(super) fn without_time() -> BoxError {
     "the record has no event time: give the source a watermark strategy, or assign timestamps before \
      the window"
         .into()
