@@ -85,6 +85,11 @@ struct ProcessFunctions;
 #[cfg(doctest)]
 struct WindowsPage;
 
+/// And of the page on aggregates.
+#[doc = include_str!("../docs/aggregates.md")]
+#[cfg(doctest)]
+struct AggregatesPage;
+
 /// The snippets of the pages on connectors are tests.
 #[doc = include_str!("../docs/connectors.md")]
 #[doc = include_str!("../docs/writing-connectors.md")]

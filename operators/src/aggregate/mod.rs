@@ -38,7 +38,7 @@ use millstream_runtime::time::EventTime;
 ///
 /// Accumulators are state: they are in snapshots. The result may depend on the order in which values of one
 /// accumulator were added, but not on how values were spread over accumulators that were merged: merging
-/// must be associative.
+/// must be associative, and adding a value the same as merging an accumulator that has seen only this one.
 pub trait Aggregator<V>: Send + Sync + 'static {
     /// What is kept per key (and window).
     type Acc: Data;
