@@ -2,9 +2,9 @@
 //! filter, `cat file | job > out`.
 //!
 //! # Guarantee
-//! At-most-once across restarts: what was read is gone from the pipe. A job that is stopped with a checkpoint and
-//! resumed goes on with the input that it is given then. The snapshot holds the number of bytes read, for
-//! people to look at only.
+//! At-most-once across restarts: what was read is gone from the pipe. A job that goes on from a checkpoint, whether it
+//! was stopped or had come to its end, reads the input that it is given then: each run has a split of its own. The
+//! snapshot holds the number of bytes read, for people to look at only.
 //!
 //! A thread reads the pipe and stops when 1 MiB waits for the job. Under `Trigger::AvailableNow`, too, input ends
 //! with its end. Standard input can be read by one job, once in a process.
@@ -14,10 +14,9 @@
 
 use crate::format::{Csv, JsonLines, Lines, Located, Parse, WithPosition};
 use crate::inflow::{Event, Inflow, InflowReader, PIECE_BYTES};
+use crate::once::RunSplit;
 use millstream_runtime::record::Data;
-use millstream_runtime::source::{
-    FixedSplits, ReaderContext, Source, SplitEnumerator, SplitReader,
-};
+use millstream_runtime::source::{ReaderContext, Source, SplitEnumerator, SplitReader};
 use millstream_runtime::{Error, ErrorKind, Result};
 use std::io::{self, Read};
 use std::marker::PhantomData;
@@ -38,6 +37,7 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 pub struct Stdin<T, P = Lines> {
     format: P,
     max_record: usize,
+    run: RunSplit,
     item: PhantomData<fn() -> T>,
 }
 
@@ -71,6 +71,7 @@ impl<T> Stdin<T> {
         Stdin {
             format,
             max_record: 1 << 20,
+            run: RunSplit::new(NAME),
             item: PhantomData,
         }
     }
@@ -88,6 +89,7 @@ impl<T, P> Stdin<T, P> {
         Stdin {
             format: WithPosition(self.format),
             max_record: self.max_record,
+            run: self.run,
             item: PhantomData,
         }
     }
@@ -102,15 +104,18 @@ impl<T: Data, P: Parse<T>> Source for Stdin<T, P> {
     }
 
     fn enumerator(&self) -> Result<Box<dyn SplitEnumerator<String>>> {
-        Ok(Box::new(FixedSplits(vec![NAME.to_owned()])))
+        Ok(self.run.enumerator())
     }
 
     fn open(
         &self,
-        _: &String,
+        split: &String,
         position: Option<&[u8]>,
         context: &ReaderContext,
     ) -> Result<Box<dyn SplitReader<T>>> {
+        if let Some(over) = self.run.over(split, position) {
+            return Ok(over);
+        }
         if TAKEN.swap(true, Ordering::SeqCst) {
             return Err(Error::new(
                 ErrorKind::Source,

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .collect();
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 9] = [
         ("output_ends_with_the_input", output_ends_with_the_input),
         ("nothing_in_nothing_out", nothing_in_nothing_out),
         ("much_input_in_both_modes", much_input_in_both_modes),
@@ -39,6 +39,10 @@ fn main() -> ExitCode {
         (
             "a_reader_that_waits_loses_nothing",
             a_reader_that_waits_loses_nothing,
+        ),
+        (
+            "the_next_run_reads_its_own_input",
+            the_next_run_reads_its_own_input,
         ),
     ];
     for (name, test) in tests {
@@ -63,6 +67,12 @@ fn filter() -> ExitCode {
             "upper" => job
                 .source("in", Stdin::<String>::lines())
                 .map(|line: String| line.to_uppercase())
+                .sink("out", Console::new()),
+            "count" => job
+                .source("in", Stdin::<String>::lines())
+                .key_by(|line: &String| line.clone())
+                .count()
+                .map(|(line, count)| format!("{line} {count}"))
                 .sink("out", Console::new()),
             "rows" => job
                 .source("in", Stdin::<Row>::json_lines())
@@ -228,4 +238,25 @@ fn a_reader_that_waits_loses_nothing() {
     let out = read(&mut child.stdout.take().unwrap());
     assert!(text(&out) == input.to_uppercase());
     assert_eq!(finish(child).status.code(), Some(0));
+}
+
+/// With a checkpoint directory the second run found its input done, since that of the first had ended, and read
+/// nothing.
+fn the_next_run_reads_its_own_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = [
+        "count",
+        "--status",
+        "off",
+        "--checkpoint-dir",
+        dir.path().to_str().unwrap(),
+    ];
+    for (input, expected) in [
+        ("a\nb\na\n", "a 1\nb 1\na 2\n"),
+        ("", ""),
+        ("a\nb\n", "a 3\nb 2\n"),
+    ] {
+        let output = run(&args, input.as_bytes());
+        assert_eq!(text(&output.stdout), expected, "{}", text(&output.stderr));
+    }
 }

@@ -1,14 +1,15 @@
 //! A source that asks a function whether there is a record.
 //!
-//! At-most-once across restarts: what the function has returned is gone. The snapshot holds the number of records
+//! At-most-once across restarts: what the function has returned is gone; a run that goes on from a checkpoint reads
+//! its own function from the start, also if that of the run before had ended. The snapshot holds the number of records
 //! read, for people to look at only.
 
-use crate::once::Once;
+use crate::once::{Once, RunSplit};
 use crate::position;
 use millstream_runtime::error::BoxError;
 use millstream_runtime::record::{Data, NO_TIME, Record};
 use millstream_runtime::source::{
-    Batch, FixedSplits, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader,
+    Batch, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader,
 };
 use millstream_runtime::{Error, ErrorKind, Result};
 use std::time::Duration;
@@ -52,6 +53,7 @@ type Poll<T> = Box<dyn FnMut() -> Result<Polled<T>, BoxError> + Send>;
 pub struct PollSource<T> {
     interval: Duration,
     poll: Once<Poll<T>>,
+    run: RunSplit,
 }
 
 impl<T> PollSource<T> {
@@ -64,6 +66,7 @@ impl<T> PollSource<T> {
         PollSource {
             interval,
             poll: Once::new(poll),
+            run: RunSplit::new("function"),
         }
     }
 }
@@ -77,12 +80,12 @@ impl<T: Data> Source for PollSource<T> {
     }
 
     fn enumerator(&self) -> Result<Box<dyn SplitEnumerator<String>>> {
-        Ok(Box::new(FixedSplits(vec!["function".to_owned()])))
+        Ok(self.run.enumerator())
     }
 
     fn open(
         &self,
-        _: &String,
+        split: &String,
         position: Option<&[u8]>,
         context: &ReaderContext,
     ) -> Result<Box<dyn SplitReader<T>>> {
@@ -90,6 +93,9 @@ impl<T: Data> Source for PollSource<T> {
             Some(bytes) => position::decode::<1>(VERSION, bytes, "the function")?[0],
             None => 0,
         };
+        if let Some(over) = self.run.over(split, position) {
+            return Ok(over);
+        }
         let poll = self.poll.take("a function that is polled")?;
         Ok(Box::new(Reader {
             poll,
@@ -147,7 +153,7 @@ mod tests {
         ]
         .into_iter();
         let source = PollSource::new(Duration::from_millis(3), move || answers.next().unwrap());
-        let split = "function".to_owned();
+        let split = source.enumerator().unwrap().discover().unwrap().remove(0);
         let mut reader = source.open(&split, None, &reader_context()).unwrap();
         let mut batch = Batch::default();
         assert_eq!(reader.poll(&mut batch, 1).unwrap(), ReadStatus::More);
@@ -171,7 +177,13 @@ mod tests {
             available_now: true,
             ..reader_context()
         };
-        let mut reader = source.open(&"function".to_owned(), None, &context).unwrap();
+        let split = source.enumerator().unwrap().discover().unwrap().remove(0);
+        let mut earlier = source
+            .open(&"function 7".to_owned(), None, &context)
+            .unwrap();
+        let over = earlier.poll(&mut Batch::default(), 1).unwrap();
+        assert_eq!(over, ReadStatus::Finished, "of an earlier run");
+        let mut reader = source.open(&split, None, &context).unwrap();
         assert_eq!(
             reader.poll(&mut Batch::default(), 1).unwrap(),
             ReadStatus::Finished

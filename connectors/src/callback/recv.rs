@@ -1,14 +1,15 @@
 //! A source that calls a function which blocks until there is a record.
 //!
-//! At-most-once across restarts: what the function has returned is gone. The snapshot holds the number of records
+//! At-most-once across restarts: what the function has returned is gone; a run that goes on from a checkpoint reads
+//! its own function from the start, also if that of the run before had ended. The snapshot holds the number of records
 //! read, for people to look at only.
 
 use crate::memory::{self, ChannelHandle, ChannelSource};
-use crate::once::Once;
+use crate::once::{Once, RunSplit};
 use millstream_runtime::error::{BoxError, panic_text};
 use millstream_runtime::record::{Data, NO_TIME, Record};
 use millstream_runtime::source::{
-    Batch, FixedSplits, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader,
+    Batch, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader,
 };
 use millstream_runtime::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +33,7 @@ type Receive<T> = Box<dyn FnMut() -> Result<Option<Record<T>>, BoxError> + Send>
 /// ```
 pub struct RecvSource<T> {
     receive: Once<Receive<T>>,
+    run: RunSplit,
 }
 
 impl<T> RecvSource<T> {
@@ -49,6 +51,7 @@ impl<T> RecvSource<T> {
         let receive: Receive<T> = Box::new(move || receive().map_err(Into::into));
         RecvSource {
             receive: Once::new(receive),
+            run: RunSplit::new("function"),
         }
     }
 }
@@ -62,7 +65,7 @@ impl<T: Data> Source for RecvSource<T> {
     }
 
     fn enumerator(&self) -> Result<Box<dyn SplitEnumerator<String>>> {
-        Ok(Box::new(FixedSplits(vec!["function".to_owned()])))
+        Ok(self.run.enumerator())
     }
 
     fn open(
@@ -71,6 +74,9 @@ impl<T: Data> Source for RecvSource<T> {
         position: Option<&[u8]>,
         context: &ReaderContext,
     ) -> Result<Box<dyn SplitReader<T>>> {
+        if let Some(over) = self.run.over(split, position) {
+            return Ok(over);
+        }
         let receive = self.receive.take("a function that receives")?;
         let (handle, source): (_, ChannelSource<T>) = memory::channel(CAPACITY);
         let failed = Failed::default();
@@ -143,9 +149,13 @@ mod tests {
     use super::*;
     use crate::testing::{error_of, reader_context, until};
 
+    fn split(source: &impl Source<Split = String>) -> String {
+        source.enumerator().unwrap().discover().unwrap().remove(0)
+    }
+
     fn open(source: &RecvSource<u32>) -> Box<dyn SplitReader<u32>> {
         source
-            .open(&"function".to_owned(), None, &reader_context())
+            .open(&split(source), None, &reader_context())
             .unwrap()
     }
 
@@ -160,7 +170,7 @@ mod tests {
         });
         let values: Vec<u32> = batch.records.into_iter().map(|r| r.value).collect();
         assert_eq!(values, (0..5_000).collect::<Vec<_>>());
-        let again = source.open(&"function".to_owned(), None, &reader_context());
+        let again = source.open(&split(&source), None, &reader_context());
         assert!(error_of(again).contains("second time"));
     }
 

@@ -18,6 +18,7 @@ use super::connect::{Retry, check_address};
 use super::threads::{Client, Server};
 use crate::format::{Csv, JsonLines, Lines, Located, Parse, WithPosition};
 use crate::inflow::{Inflow, InflowReader};
+use crate::once::RunSplit;
 use millstream_runtime::record::Data;
 use millstream_runtime::source::{
     FixedSplits, ReaderContext, Source, SplitEnumerator, SplitReader,
@@ -47,7 +48,8 @@ enum Side {
     Connect {
         address: String,
         retry: Retry,
-        until_closed: bool,
+        /// The end of the connection is that of the input: then each run has an input of its own.
+        until_closed: Option<RunSplit>,
     },
     Listen {
         address: String,
@@ -64,7 +66,7 @@ impl TcpSource<String> {
         Self::of(Side::Connect {
             address: address.into(),
             retry: Retry::default(),
-            until_closed: false,
+            until_closed: None,
         })
     }
 
@@ -155,8 +157,9 @@ impl<T, P> TcpSource<T, P> {
     /// The source ends when the server closes the connection. For [`connect`](TcpSource::connect); under
     /// `Trigger::AvailableNow` that is so anyway.
     pub fn until_closed(mut self) -> Self {
+        let run = RunSplit::new(&self.name());
         if let Side::Connect { until_closed, .. } = &mut self.side {
-            *until_closed = true;
+            *until_closed = Some(run);
         }
         self
     }
@@ -177,6 +180,13 @@ impl<T, P> TcpSource<T, P> {
         match &self.side {
             Side::Connect { address, .. } => format!("TCP server {address}"),
             Side::Listen { address, .. } => format!("TCP clients at {address}"),
+        }
+    }
+
+    fn run(&self) -> Option<&RunSplit> {
+        match &self.side {
+            Side::Connect { until_closed, .. } => until_closed.as_ref(),
+            Side::Listen { .. } => None,
         }
     }
 
@@ -211,7 +221,10 @@ impl<T: Data, P: Parse<T>> Source for TcpSource<T, P> {
         let (Side::Connect { address, .. } | Side::Listen { address, .. }) = &self.side;
         check_address(address)?;
         self.bind()?;
-        Ok(Box::new(FixedSplits(vec![self.name()])))
+        Ok(match self.run() {
+            Some(run) => run.enumerator(),
+            None => Box::new(FixedSplits(vec![self.name()])),
+        })
     }
 
     fn open(
@@ -220,6 +233,9 @@ impl<T: Data, P: Parse<T>> Source for TcpSource<T, P> {
         position: Option<&[u8]>,
         context: &ReaderContext,
     ) -> Result<Box<dyn SplitReader<T>>> {
+        if let Some(over) = self.run().and_then(|run| run.over(split, position)) {
+            return Ok(over);
+        }
         let inflow = Inflow::new();
         let several = matches!(self.side, Side::Listen { .. });
         let reader = InflowReader::new(
@@ -240,7 +256,7 @@ impl<T: Data, P: Parse<T>> Source for TcpSource<T, P> {
                 let client = Client {
                     address: address.clone(),
                     retry: *retry,
-                    once: *until_closed || context.available_now,
+                    once: until_closed.is_some() || context.available_now,
                 };
                 client.start(inflow)?;
             }
