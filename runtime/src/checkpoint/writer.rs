@@ -19,7 +19,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 /// Who writes: what the headers of all parts of a [`PartWriter`] have in common.
@@ -67,6 +67,10 @@ enum Command {
     Forget,
 }
 
+/// So many empty buffers are kept for blocks to come, none of more than [`SPARE_BYTES`].
+const SPARES: usize = 256;
+const SPARE_BYTES: usize = 128 << 10;
+
 /// What a queued block costs besides its payload.
 const BLOCK_OVERHEAD: usize = 128;
 
@@ -79,6 +83,7 @@ fn cost(block: &Block) -> usize {
 pub struct PartWriter {
     commands: Option<Sender<Command>>,
     events: Receiver<WriterEvent>,
+    spares: Receiver<Vec<u8>>,
     pending: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
@@ -92,6 +97,7 @@ impl PartWriter {
     pub fn spawn(store: Arc<dyn CheckpointStore>, info: PartInfo, done: Waker) -> Result<Self> {
         let (commands, inbox) = channel();
         let (outbox, events) = channel();
+        let (emptied, spares) = sync_channel(SPARES);
         let pending = Arc::new(AtomicUsize::new(0));
         let name = format!("mill-ckpt-{}", info.worker);
         let mut desk = Desk {
@@ -99,6 +105,7 @@ impl PartWriter {
             info,
             done,
             outbox,
+            emptied,
             pending: pending.clone(),
             parts: BTreeMap::new(),
         };
@@ -115,6 +122,7 @@ impl PartWriter {
         Ok(PartWriter {
             commands: Some(commands),
             events,
+            spares,
             pending,
             thread: Some(thread),
         })
@@ -161,6 +169,11 @@ impl PartWriter {
         self.pending.load(Ordering::Relaxed)
     }
 
+    /// An empty buffer in which an earlier block came: its memory is there already, and still in the cache.
+    pub fn spare(&self) -> Option<Vec<u8>> {
+        self.spares.try_recv().ok()
+    }
+
     /// The next event, if there is one; each comes once.
     pub fn poll(&self) -> Option<WriterEvent> {
         self.events.try_recv().ok()
@@ -191,6 +204,7 @@ struct Desk {
     info: PartInfo,
     done: Waker,
     outbox: Sender<WriterEvent>,
+    emptied: SyncSender<Vec<u8>>,
     pending: Arc<AtomicUsize>,
     parts: BTreeMap<CheckpointId, Part>,
 }
@@ -221,6 +235,7 @@ impl Desk {
                 Command::Block(checkpoint, block) => {
                     self.block(checkpoint, &block);
                     self.pending.fetch_sub(cost(&block), Ordering::Relaxed);
+                    self.recycle(block.payload);
                 }
                 Command::Finish(checkpoint, needs_since) => self.finish(checkpoint, needs_since),
                 Command::Abort(checkpoint) => self.abort(checkpoint),
@@ -231,6 +246,14 @@ impl Desk {
         }
         for checkpoint in std::mem::take(&mut self.parts).into_keys() {
             self.remove(checkpoint);
+        }
+    }
+
+    /// Gives a buffer back, unless it is large or enough are there.
+    fn recycle(&self, mut buffer: Vec<u8>) {
+        if (1..=SPARE_BYTES).contains(&buffer.capacity()) {
+            buffer.clear();
+            let _ = self.emptied.try_send(buffer);
         }
     }
 

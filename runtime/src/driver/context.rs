@@ -376,6 +376,10 @@ impl BlockSink for PartSink<'_> {
             writer.block(self.checkpoint, block);
         }
     }
+
+    fn spare(&mut self) -> Option<Vec<u8>> {
+        self.context.checkpoint.writer()?.spare()
+    }
 }
 
 /// A waker for an operator, usable from any thread.
