@@ -1,77 +1,83 @@
 //! From the hash of a key to the place of its entry: open addressing in buckets of one cache line.
 //!
-//! A bucket holds the 32 hash bits and the places of up to eight entries, packed to its front. An entry is in its
-//! home bucket or, when that was full, in the first one after it that was not. The invariant on which lookups rest: *every
-//! bucket from an entry's home to the one before its own is full*. So a lookup ends at the first bucket
-//! that is not, and a removal from a full bucket moves an entry up that had to go past it. There are no tombstones, and a
-//! resize touches no entry, for the hash bits are here.
+//! A bucket holds the 32 hash bits and the places of up to seven entries, packed to its front, and in one word a tag of
+//! seven bits for each, so that a lookup compares all of them at once. An entry is in its home
+//! bucket or, when that was full, in the first one after it that was not. The invariant on which lookups
+//! rest: *every bucket from an entry's home to the one before its own is full*. So a lookup ends at the first
+//! bucket that is not, and a removal from a full bucket moves an entry up that had to go past it. There are no
+//! tombstones, and a resize touches no entry, for the hash bits are here.
 //!
-//! A lookup compares all eight hashes of a line at once and is done with one line nearly always: at three quarters
-//! full, the most there is, every seventh bucket is full.
+//! Tags in a word are those of hashbrown and of Google's Swiss tables, where there is no SIMD.
 
 /// No place.
 pub(super) const NOWHERE: u32 = u32::MAX;
 
 /// Entries in a bucket.
-const WIDTH: usize = 8;
+const WIDTH: usize = 7;
 /// A bucket takes this many entries on the average before the index is doubled.
-const LOAD: usize = 6;
+const LOAD: usize = 5;
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Bucket {
-    hashes: [u32; WIDTH],
-    /// [`NOWHERE`] behind the last entry.
-    places: [u32; WIDTH],
+    /// A byte for each entry, the first one lowest: its [`tag`], or zero behind the last entry.
+    tags: u64,
+    /// Hash and place.
+    entries: [(u32, u32); WIDTH],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
+/// From the high bits of a hash: the low ones say which bucket is its home.
+#[inline]
+fn tag(hash: u32) -> u64 {
+    u64::from(hash >> 25 | 0x80)
+}
+
+/// The same byte eight times.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
 impl Bucket {
     const EMPTY: Bucket = Bucket {
-        hashes: [0; WIDTH],
-        places: [NOWHERE; WIDTH],
+        tags: 0,
+        entries: [(0, NOWHERE); WIDTH],
     };
 
-    /// One bit for each hash that is equal. Behind the last entry there may be bits as well.
+    /// The top bit of each byte whose tag is that of `hash`, and perhaps of one behind such a byte that differs in its lowest bit.
     #[inline]
-    fn matches(&self, hash: u32) -> u32 {
-        let mut bits = 0;
-        for (at, other) in self.hashes.iter().enumerate() {
-            bits |= u32::from(*other == hash) << at;
-        }
-        bits
+    fn matches(&self, hash: u32) -> u64 {
+        let unlike = self.tags ^ (tag(hash) * EACH);
+        unlike.wrapping_sub(EACH) & !unlike & (0x80 * EACH)
     }
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.places[WIDTH - 1] != NOWHERE
+        self.tags >> (8 * (WIDTH - 1)) != 0
     }
 
     fn len(&self) -> usize {
-        self.places
-            .iter()
-            .position(|place| *place == NOWHERE)
-            .unwrap_or(WIDTH)
+        (64 - self.tags.leading_zeros() as usize) / 8
     }
 
     fn entries(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.hashes.into_iter().zip(self.places).take(self.len())
+        self.entries.into_iter().take(self.len())
     }
 
-    fn push(&mut self, (hash, place): (u32, u32)) {
+    fn push(&mut self, entry: (u32, u32)) {
         let at = self.len();
-        self.hashes[at] = hash;
-        self.places[at] = place;
+        self.entries[at] = entry;
+        self.tags |= tag(entry.0) << (8 * at);
     }
 
     /// Removes the entry at `at`: the last one takes its place.
     fn take(&mut self, at: usize) -> (u32, u32) {
         let last = self.len() - 1;
-        let taken = (self.hashes[at], self.places[at]);
-        self.hashes[at] = self.hashes[last];
-        self.places[at] = self.places[last];
-        self.places[last] = NOWHERE;
+        let taken = self.entries[at];
+        self.entries[at] = self.entries[last];
+        self.tags &= !(0xFF << (8 * at));
+        self.tags |= tag(self.entries[at].0) << (8 * at);
+        self.tags &= !(0xFF << (8 * last));
+        self.entries[last] = (0, NOWHERE);
         taken
     }
 }
@@ -92,16 +98,19 @@ impl Index {
 
     /// The place of an entry with this hash for which `is` says that it is the one. `is` is called for entries with an equal hash
     /// only: nearly always once at most.
-    #[inline]
+    #[inline(always)] // a call would cost a third of it
     pub fn find(&self, hash: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut number = hash as usize & self.mask();
         loop {
             let bucket = self.buckets.get(number)?;
             let mut matches = bucket.matches(hash);
             while matches != 0 {
-                let place = bucket.places[matches.trailing_zeros() as usize % WIDTH];
-                if place != NOWHERE && is(place) {
-                    return Some(place);
+                let at = (matches.trailing_zeros() / 8) as usize;
+                if let Some((other, place)) = bucket.entries.get(at)
+                    && *other == hash
+                    && is(*place)
+                {
+                    return Some(*place);
                 }
                 matches &= matches - 1;
             }
@@ -144,8 +153,7 @@ impl Index {
     pub fn remove(&mut self, hash: u32, place: u32) {
         let mut hole = hash as usize & self.mask();
         let at = loop {
-            let entry = self.buckets[hole].places.iter().position(|p| *p == place);
-            match entry {
+            match self.buckets[hole].entries.iter().position(|e| e.1 == place) {
                 Some(at) => break at,
                 None => hole = (hole + 1) & self.mask(),
             }

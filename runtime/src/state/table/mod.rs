@@ -18,7 +18,7 @@
 //! # Cost
 //!
 //! A lookup reads three cache lines: the shard, one bucket of its index (`index.rs`), and the entry. An entry takes what key and
-//! state take and nothing more when either has a bit pattern to spare; beside it, 11 to 21 bytes of index and half a byte of
+//! state take and nothing more when either has a bit pattern to spare; beside it, 13 to 26 bytes of index and half a byte of
 //! bits. A table grows a shard at a time, so that a resize never moves more than 1/256 of the keys.
 
 mod bits;
@@ -66,8 +66,8 @@ pub struct Found {
 /// How many keys to look up at once before their states are changed: so many entries fit the first cache.
 pub const LOOKUPS: usize = 64;
 
-/// A table of fewer keys is in the cache anyway.
-const WORTH_WARMING: usize = 4096;
+/// A table of fewer keys is in the first two caches anyway.
+const LARGE: usize = 32_768;
 
 /// A hash table from keys to states that is snapshotted incrementally; see the module's
 /// documentation. `C` encodes the states; keys are always in the compact codec.
@@ -157,11 +157,22 @@ impl<K: TableKey, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         shard_of(self.groups.group_of(hash), self.groups.count())
     }
 
+    /// The slot of the key with this [`hash`](Self::hash) for which `is` says that it is the one: for a key
+    /// that is not at hand as a `K`.
     #[inline]
-    fn locate(&self, hash: u64, is: impl Fn(&K) -> bool) -> Option<Slot> {
+    pub fn slot_by(&self, hash: u64, is: impl Fn(&K) -> bool) -> Option<Slot> {
         let shard = self.shard_at(hash);
         let index = self.shards[shard as usize].find(hash as u32, is)?;
         Some(Slot { shard, index })
+    }
+
+    /// [`slot_by`](Self::slot_by) and [`touch`](Self::touch) in one. Always inlined: for the innermost loops.
+    #[inline(always)]
+    pub fn touch_by(&mut self, hash: u64, is: impl Fn(&K) -> bool) -> Option<&mut S> {
+        let shard = self.shard_at(hash);
+        let shard = &mut self.shards[shard as usize];
+        let index = shard.find(hash as u32, is)?;
+        Some(shard.touch(index, &self.codec, &mut self.outbox).1)
     }
 
     /// The slot of a key, if it is there.
@@ -172,17 +183,17 @@ impl<K: TableKey, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
     /// The slot of a key whose [`hash`](Self::hash) is known, if it is there.
     #[inline]
     pub fn slot_hashed(&self, key: &K, hash: u64) -> Option<Slot> {
-        self.locate(hash, |other| other == key)
+        self.slot_by(hash, |other| other == key)
     }
 
     /// Brings the entries with these hashes into the cache, all at once: lookups one after the other
     /// would each wait for memory. Returns a number that means nothing, so that it is not optimised away.
     pub(super) fn warm(&self, hashes: &[u64]) -> usize {
-        if self.len < WORTH_WARMING {
+        if !self.is_large() {
             return 0;
         }
         let found = hashes.iter().filter(|hash| {
-            let slot = self.locate(**hash, |_| true);
+            let slot = self.slot_by(**hash, |_| true);
             slot.is_some_and(|slot| self.try_at(slot).is_some())
         });
         found.count()
@@ -194,8 +205,7 @@ impl<K: TableKey, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
             self.slot_hashed(&key, hash).is_none(),
             "the key is not there"
         );
-        let shard = self.shard_at(hash);
-        self.insert_new(shard, hash as u32, key, state)
+        self.insert_new(hash, key, state)
     }
 
     /// The state of a key, for reading.
@@ -213,25 +223,19 @@ impl<K: TableKey, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
     /// The state of a key, for changing; made by `make` when the key is new.
     #[inline]
     pub fn entry(&mut self, key: &K, make: impl FnOnce() -> S) -> (Slot, &mut S) {
-        let is = |other: &K| other == key;
-        self.entry_by(key.table_hash(), is, || (key.clone(), make()))
-    }
-
-    /// The state of the key with this [`hash`](Self::hash) for which `is` says that it is the one; `make` makes key and state
-    /// when it is new. For keys that are not at hand as a `K`.
-    #[inline]
-    pub fn entry_by(
-        &mut self,
-        hash: u64,
-        is: impl Fn(&K) -> bool,
-        make: impl FnOnce() -> (K, S),
-    ) -> (Slot, &mut S) {
-        let (shard, hash) = (self.shard_at(hash), hash as u32);
-        let slot = match self.shards[shard as usize].find(hash, is) {
-            Some(index) => Slot { shard, index },
-            None => self.insert_made(shard, hash, make),
+        let hash = key.table_hash();
+        let slot = match self.slot_hashed(key, hash) {
+            Some(slot) => slot,
+            None => self.insert_new(hash, key.clone(), make()),
         };
         (slot, self.touch(slot).1)
+    }
+
+    /// Whether there are so many entries that they are seldom in the nearest caches: looking up many at once
+    /// pays then.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        self.len >= LARGE
     }
 
     /// Looks up many keys at once. A lookup waits for memory two or three times, for each load tells where
@@ -264,40 +268,30 @@ impl<K: TableKey, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         key: &K,
         make: impl FnOnce() -> S,
     ) -> (Slot, &mut S) {
-        let is = |other: &K| other == key;
-        self.entry_found_by(found, is, || (key.clone(), make()))
-    }
-
-    /// [`entry_by`](Self::entry_by) for a key that [`find_hashes`](Self::find_hashes) has looked up.
-    #[inline]
-    pub fn entry_found_by(
-        &mut self,
-        found: Found,
-        is: impl Fn(&K) -> bool,
-        make: impl FnOnce() -> (K, S),
-    ) -> (Slot, &mut S) {
-        let Found { shard, index, .. } = found;
-        let slot = match self.shards[shard as usize].holds(index, &is) {
-            true => Slot { shard, index },
-            false => self.entry_missed(found, is, make),
+        let slot = match self.slot_found(found, |other| other == key) {
+            Some(slot) => slot,
+            None => self.insert_new(key.table_hash(), key.clone(), make()),
         };
         (slot, self.touch(slot).1)
+    }
+
+    /// [`slot_by`](Self::slot_by) for a key that [`find_hashes`](Self::find_hashes) has looked up.
+    #[inline]
+    pub fn slot_found(&self, found: Found, is: impl Fn(&K) -> bool) -> Option<Slot> {
+        let Found { shard, index, .. } = found;
+        if self.shards[shard as usize].holds(index, &is) {
+            return Some(Slot { shard, index });
+        }
+        self.missed(found, is)
     }
 
     /// Not there when all keys were looked up, it may have come since, with a record before this one; or another key has
     /// the same hash.
     #[inline(never)]
-    fn entry_missed(
-        &mut self,
-        found: Found,
-        is: impl Fn(&K) -> bool,
-        make: impl FnOnce() -> (K, S),
-    ) -> Slot {
+    fn missed(&self, found: Found, is: impl Fn(&K) -> bool) -> Option<Slot> {
         let Found { hash, shard, .. } = found;
-        match self.shards[shard as usize].find(hash, is) {
-            Some(index) => Slot { shard, index },
-            None => self.insert_made(shard, hash, make),
-        }
+        let index = self.shards[shard as usize].find(hash, is)?;
+        Some(Slot { shard, index })
     }
 
     /// Puts a state in place of whatever the key had.
@@ -313,14 +307,10 @@ impl<K: TableKey, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
     }
 
     #[inline(never)]
-    fn insert_made(&mut self, shard: u32, hash: u32, make: impl FnOnce() -> (K, S)) -> Slot {
-        let (key, state) = make();
-        self.insert_new(shard, hash, key, state)
-    }
-
-    fn insert_new(&mut self, shard: u32, hash: u32, key: K, state: S) -> Slot {
+    fn insert_new(&mut self, hash: u64, key: K, state: S) -> Slot {
         self.len += 1;
-        let index = self.shards[shard as usize].add(key, state, hash, &mut self.outbox);
+        let shard = self.shard_at(hash);
+        let index = self.shards[shard as usize].add(key, state, hash as u32, &mut self.outbox);
         Slot { shard, index }
     }
 

@@ -55,7 +55,7 @@ impl<K: TableKey, S> Shard<K, S> {
     }
 
     /// The place of the entry with this hash for whose key `is` says that it is the one.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, hash: u32, is: impl Fn(&K) -> bool) -> Option<u32> {
         self.index.find(hash, |at| self.holds(at, &is))
     }
@@ -79,7 +79,7 @@ impl<K: TableKey, S> Shard<K, S> {
     ///
     /// # Panics
     /// When there is none.
-    #[inline]
+    #[inline(always)]
     pub fn touch(&mut self, at: u32, codec: &impl Codec<S>, outbox: &mut Outbox) -> (&K, &mut S) {
         if !self.changed.get(at) {
             self.note_change(at, codec, outbox);
