@@ -135,7 +135,7 @@ fn lines(out: &Path) -> Vec<String> {
 }
 
 /// While some requests get no answer, checkpoints go on and the job can be stopped. The next life asks those
-/// again, on another number of workers.
+/// again, on another number of workers and in either mode.
 #[test]
 fn a_barrier_does_not_wait_for_answers() {
     let lives = [(1, 4), (4, 1), (2, 3), (2, 2)];
@@ -143,8 +143,9 @@ fn a_barrier_does_not_wait_for_answers() {
         let io = [AsyncIo::ordered(), AsyncIo::unordered()][number % 2];
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("out");
-        let config = |workers| JobConfig {
+        let config = |workers, mode| JobConfig {
             workers,
+            mode,
             checkpoint_dir: Some(dir.path().join("checkpoints")),
             checkpoint_interval: Duration::from_millis(2),
             ..JobConfig::default()
@@ -182,7 +183,7 @@ fn a_barrier_does_not_wait_for_answers() {
             (job, open)
         };
         let (first_life, _open) = job();
-        let handle = first_life.start(config(before)).unwrap();
+        let handle = first_life.start(config(before, MODES[0])).unwrap();
         until("the last request", || asked.load(Ordering::SeqCst) == 300);
         handle.wait_for_checkpoints(3);
         handle.stop();
@@ -192,7 +193,7 @@ fn a_barrier_does_not_wait_for_answers() {
         hangs.store(false, Ordering::SeqCst);
         let (second_life, open) = job();
         open.close();
-        finish(second_life.start(config(after)).unwrap()).unwrap();
+        finish(second_life.start(config(after, MODES[number / 2])).unwrap()).unwrap();
         let mut expected: Vec<String> = (0..300).map(|n| format!("answer {n}")).collect();
         expected.sort();
         assert_eq!(lines(&out), expected, "round {number}");

@@ -242,6 +242,10 @@ impl<O: OperatorCore> Station<O> {
     /// Takes what has come from outside; whether the turn is over and there is more. Results of one
     /// watermark go out before downstream hears of the next.
     pub fn poll(&mut self, outputs: &mut [ChangeBatch<Time>], turn: &Turn) -> Result<Work> {
+        if self.held.time() == Time::MIN && self.operator.under_way().is_some() {
+            // Restored requests may be answered before anything arrives: their results are of this run.
+            self.downgrade(Epoch::first_of(self.worker.first_period), outputs)?;
+        }
         while self.call(Doing::Answers, |op, context, out| op.poll(context, out))? == Work::More {
             self.downgrade(self.held.time().epoch, outputs)?;
             if turn.is_over_now() {
