@@ -67,6 +67,8 @@ where
     table: KeyedTable<K, PanesOf<K, V, T, F>>,
     /// What is left to put out of the whole table.
     showing: Vec<Slot>,
+    /// Rows are put out, not only dropped.
+    rows: bool,
     windows: Vec<Window>,
     found: Vec<Found>,
 }
@@ -105,6 +107,7 @@ where
             late,
             table: KeyedTable::new("open windows"),
             showing: Vec::new(),
+            rows: false,
             windows: Vec::new(),
             found: Vec::new(),
         }
@@ -315,6 +318,7 @@ where
         let ended = context.watermark == WATERMARK_MAX;
         if self.showing.is_empty() && (self.engine.outlet.table_due || ended) {
             self.showing = self.table.iter().map(|(slot, ..)| slot).collect();
+            self.rows = std::mem::take(&mut self.engine.outlet.table_due);
         }
         while let Some(slot) = self.showing.pop() {
             if self.table.try_at(slot).is_none() {
@@ -322,7 +326,7 @@ where
             }
             let (key, panes) = self.table.touch(slot);
             for pane in &mut panes.panes {
-                if self.engine.outlet.table_due {
+                if self.rows {
                     self.engine
                         .rules
                         .show(key, pane, context, &mut self.engine.outlet)?;
@@ -336,8 +340,11 @@ where
                 return Ok(Work::More);
             }
         }
-        self.engine.outlet.table_due = false;
-        Ok(Work::Done)
+        // A window may have fired since the first rows.
+        Ok(match self.engine.outlet.table_due {
+            true => Work::More,
+            false => Work::Done,
+        })
     }
 
     /// Does what is due by one clock up to `until`, a bounded piece of it.
@@ -404,7 +411,7 @@ where
     }
 
     fn next_processing_time(&self) -> Option<EventTime> {
-        if !self.showing.is_empty() {
+        if !self.showing.is_empty() || self.engine.outlet.table_due {
             return Some(0);
         }
         self.engine

@@ -332,6 +332,23 @@ fn complete_mode_puts_out_the_whole_table() {
     assert_eq!(table.keys(), 0);
 }
 
+/// A table longer than one piece of work, by the clock: it comes whole, though the call that fired ended before it.
+#[test]
+fn a_long_table_comes_in_pieces() {
+    use millstream_runtime::operator::WORK_LIMIT;
+    let keys = WORK_LIMIT as u32;
+    let mut table = Harness::of(|k: KeyedStream<u32, u64>| {
+        let each = ContinuousTrigger::processing_time(ms(5));
+        let global = k.window(Global).trigger(each);
+        global.output_mode(OutputMode::Complete).count()
+    });
+    table.batch((0..keys).map(|key| (1, (key, 0))));
+    table.processing_time(5);
+    assert_eq!(table.take().len(), keys as usize);
+    table.end();
+    assert_eq!(table.keys(), 0);
+}
+
 fn take_table<O>(table: &mut Harness<O>) -> Vec<(u8, i64, u64)>
 where
     O: OperatorCore<Out = Windowed<u8, u64>>,
