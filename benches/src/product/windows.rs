@@ -82,12 +82,43 @@ struct PerSecond {
     counts: ValueState<Counts>,
 }
 
-/// The last two seconds of a key: events of the next one may come before the timer of this one fires.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+/// The seconds of a key whose timers have not fired: mostly one. With two workers, one source may be ahead of the
+/// other by some.
+#[derive(Clone, Serialize, Deserialize)]
 struct Counts {
     second: i64,
     count: u64,
-    before: u64,
+    others: Vec<(i64, u64)>,
+}
+
+impl Counts {
+    fn count_mut(&mut self, second: i64) -> &mut u64 {
+        if self.second == second {
+            return &mut self.count;
+        }
+        let at = self.others.iter().position(|other| other.0 == second);
+        let at = at.unwrap_or_else(|| {
+            self.others.push((second, 0));
+            self.others.len() - 1
+        });
+        &mut self.others[at].1
+    }
+
+    /// Takes out a second; also says whether it was the last.
+    fn take(&mut self, second: i64) -> (u64, bool) {
+        let count = *self.count_mut(second);
+        if self.second != second {
+            self.others.retain(|other| other.0 != second);
+            return (count, false);
+        }
+        match self.others.pop() {
+            Some((second, count_of_it)) => {
+                (self.second, self.count) = (second, count_of_it);
+                (count, false)
+            }
+            None => (count, true),
+        }
+    }
 }
 
 impl KeyedProcess for PerSecond {
@@ -101,21 +132,10 @@ impl KeyedProcess for PerSecond {
         let new = || Counts {
             second,
             count: 0,
-            before: 0,
+            others: Vec::new(),
         };
         let counts = ctx.value(self.counts).get_or_insert_with(new);
-        match second - counts.second {
-            0 => counts.count += 1,
-            1 => {
-                *counts = Counts {
-                    second,
-                    count: 1,
-                    before: counts.count,
-                }
-            }
-            -1 => counts.before += 1,
-            _ => *counts = Counts { count: 1, ..new() },
-        }
+        *counts.count_mut(second) += 1;
         Ok(())
     }
 
@@ -125,12 +145,11 @@ impl KeyedProcess for PerSecond {
         ctx: &mut KeyedContext<'_, u64, WindowCount>,
     ) -> UserResult {
         let second = timer.time.div_euclid(WINDOW_MS);
-        let Some(counts) = ctx.value(self.counts).get() else {
+        let Some(counts) = ctx.value(self.counts).get_mut() else {
             return Ok(());
         };
-        let is_last = counts.second == second;
-        let count = if is_last { counts.count } else { counts.before };
-        if is_last {
+        let (count, was_last) = counts.take(second);
+        if was_last {
             ctx.value(self.counts).clear();
         }
         let key = *ctx.key();
