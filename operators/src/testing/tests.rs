@@ -145,6 +145,31 @@ fn windows_leave_no_state_and_late_records_are_a_stream() {
     assert_eq!(harness.keys(), 0);
 }
 
+/// A table of many panes is searched for many records at once: for panes that are there, that are not, and that a
+/// record of the same search makes.
+#[test]
+fn windows_of_many_keys_count_as_those_of_few_do() {
+    const KEYS: u64 = 40_000;
+    let windows = Tumbling::of(Duration::from_millis(20));
+    let (late, _) = SideTag::<(u64, u64)>::new("late").collect();
+    let mut harness = Harness::new(move || {
+        TumblingOperator::new(windows, 0, Arc::new(Count), late.clone().into_output())
+    });
+    harness.batch((0..KEYS).map(|key| (5, (key, 0))));
+    let more = (0..KEYS + 100).flat_map(|key| [(6, (key, 0)), (25, (key, 0)), (7, (key, 0))]);
+    harness.batch(more);
+    harness.watermark(20);
+    let rows = harness.take();
+    assert_eq!(rows.len() as u64, KEYS + 100);
+    for row in rows {
+        let expected = if row.value.key < KEYS { 3 } else { 2 };
+        assert_eq!((row.value.window.start, row.value.value), (0, expected));
+    }
+    harness.watermark(40);
+    assert!(harness.take().iter().all(|row| row.value.value == 1));
+    assert_eq!(harness.keys(), 0);
+}
+
 #[test]
 fn assigned_watermarks_survive_a_restart() {
     for seed in 0..20 {
