@@ -215,11 +215,15 @@ fn the_end_waits_for_the_last_answer_without_spinning() {
             move |n: u64| {
                 let (open, waker, polls) = shared.clone();
                 std::future::poll_fn(move |cx| {
+                    // Only the last request waits: the waker of another would wake nobody.
+                    let waits = n == 9 && !open.load(Ordering::SeqCst);
+                    if waits {
+                        *waker.lock().unwrap() = Some(cx.waker().clone());
+                    }
                     polls.fetch_add(1, Ordering::SeqCst);
-                    *waker.lock().unwrap() = Some(cx.waker().clone());
-                    match open.load(Ordering::SeqCst) || n < 9 {
-                        true => Poll::Ready(Ok(n)),
-                        false => Poll::Pending,
+                    match waits {
+                        true => Poll::Pending,
+                        false => Poll::Ready(Ok(n)),
                     }
                 })
             }
@@ -227,7 +231,11 @@ fn the_end_waits_for_the_last_answer_without_spinning() {
         let job = Job::new("end");
         let (sink, results) = Collect::new();
         job.source("numbers", Collection::new((0..10).collect()))
-            .async_map("ask", AsyncIo::unordered(), make)
+            .async_map(
+                "ask",
+                AsyncIo::unordered().timeout(Duration::from_secs(600)),
+                make,
+            )
             .sink("out", sink);
         let config = JobConfig {
             mode,
