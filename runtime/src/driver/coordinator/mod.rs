@@ -6,6 +6,7 @@
 mod batches;
 mod checkpoints;
 mod pending;
+mod ticker;
 
 use super::alarm::after;
 use super::context::WorkerContext;
@@ -18,6 +19,7 @@ use crate::time::Epoch;
 use batches::Batches;
 use pending::{Pending, Phase, Purpose};
 use std::rc::Rc;
+use ticker::{Tick, Ticker};
 
 pub(crate) struct Coordinator {
     worker: Rc<WorkerContext>,
@@ -31,7 +33,7 @@ pub(crate) struct Coordinator {
     /// The next snapshot must be whole.
     whole_next: bool,
     last_checkpoint_ns: i64,
-    last_tick_ns: i64,
+    ticker: Ticker,
     batches: Batches,
     sources_left: usize,
     requested: Option<Purpose>,
@@ -55,7 +57,7 @@ impl Coordinator {
             publishing: None,
             whole_next: true,
             last_checkpoint_ns: worker.now_ns(),
-            last_tick_ns: worker.now_ns(),
+            ticker: Ticker::new(worker.config.tick, worker.now_ns()),
             batches: Batches::new(),
             sources_left: sources * worker.workers,
             requested: None,
@@ -116,14 +118,16 @@ impl Coordinator {
 
     /// Raises the tick when its time has come and records flow; returns when to look again.
     fn tick(&mut self) -> Option<i64> {
-        let tick = self.worker.config.tick;
-        if self.worker.now_ns() >= after(self.last_tick_ns, tick) {
-            if !self.worker.control.take_activity() {
-                return None; // the first record after the pause wakes the coordinator
+        let control = &self.worker.control;
+        let (now_ns, sent) = (self.worker.now_ns(), || control.take_activity());
+        match self.ticker.look(now_ns, sent) {
+            Tick::Never => None, // the first record after the pause wakes the coordinator
+            Tick::At(at_ns) => Some(at_ns),
+            Tick::Now => {
+                self.raise(self.epoch.next(), false, true);
+                Some(after(now_ns, self.worker.config.tick))
             }
-            self.raise(self.epoch.next(), false, true);
         }
-        Some(after(self.last_tick_ns, tick))
     }
 
     fn early_tick(&mut self) {
@@ -135,7 +139,7 @@ impl Coordinator {
 
     fn raise(&mut self, epoch: Epoch, whole: bool, read: bool) {
         self.epoch = epoch;
-        self.last_tick_ns = self.worker.now_ns();
+        self.ticker.ticked(self.worker.now_ns());
         self.controls.push(Control::Advance { epoch, whole, read });
     }
 
