@@ -1,19 +1,19 @@
 //! Rolling aggregates per key: the result so far, for every record.
 
 use crate::aggregate::Aggregator;
-use crate::lookup::each_found;
+use crate::lookup::each_hashed;
 use crate::tolerance::change;
 use millstream_runtime::driver::Position;
 use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, UserResult};
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::state::{Found, KeyedTable, Snapshot};
+use millstream_runtime::state::{KeyedTable, Snapshot};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 pub(crate) struct Rolling<K, V, G: Aggregator<V>> {
     aggregator: Arc<G>,
     table: KeyedTable<K, G::Acc>,
-    found: Vec<Found>,
+    hashes: Vec<u64>,
     marker: PhantomData<fn(V)>,
 }
 
@@ -22,7 +22,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> Rolling<K, V, G> {
         Rolling {
             aggregator,
             table: KeyedTable::new("accumulators"),
-            found: Vec::new(),
+            hashes: Vec::new(),
             marker: PhantomData,
         }
     }
@@ -64,14 +64,14 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for Rolling<K, V, G> {
         at: &Position<'_>,
     ) -> UserResult {
         let aggregator = &self.aggregator;
-        each_found(
+        each_hashed(
             &mut self.table,
-            &mut self.found,
+            &mut self.hashes,
             records,
             at,
-            |table, found, record| {
+            |table, hash, record| {
                 let (key, value) = record.value;
-                let (_, accumulator) = table.entry_found(found, &key, || aggregator.create());
+                let (_, accumulator) = table.entry_hashed(&key, hash, || aggregator.create());
                 aggregator.add_at(accumulator, value, record.time);
                 let result = aggregator.result(accumulator);
                 out.push(record.time, (key, result));

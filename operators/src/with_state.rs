@@ -1,13 +1,13 @@
 //! One state per key handed to a closure: what most stateful functions need.
 
 use crate::keyed::KeyedStream;
-use crate::lookup::each_found;
+use crate::lookup::each_hashed;
 use crate::stream::Stream;
 use crate::tolerance::change;
 use millstream_runtime::driver::{Position, SideMaker};
 use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, UserResult};
 use millstream_runtime::record::{Data, Key, Record};
-use millstream_runtime::state::{Found, KeyedTable, Snapshot, StateData};
+use millstream_runtime::state::{KeyedTable, Snapshot, StateData};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ struct WithState<K, V, S, F> {
     initial: S,
     map: Arc<F>,
     table: KeyedTable<K, S>,
-    found: Vec<Found>,
+    hashes: Vec<u64>,
     marker: PhantomData<fn(V)>,
 }
 
@@ -78,7 +78,7 @@ impl<K: Key, V, S: StateData, F> WithState<K, V, S, F> {
             initial,
             map,
             table: KeyedTable::new("state"),
-            found: Vec::new(),
+            hashes: Vec::new(),
             marker: PhantomData,
         }
     }
@@ -131,13 +131,13 @@ where
         at: &Position<'_>,
     ) -> UserResult {
         let (initial, map) = (&self.initial, &*self.map);
-        each_found(
+        each_hashed(
             &mut self.table,
-            &mut self.found,
+            &mut self.hashes,
             records,
             at,
-            |table, found, record| {
-                let (_, state) = table.entry_found(found, &record.value.0, || initial.clone());
+            |table, hash, record| {
+                let (_, state) = table.entry_hashed(&record.value.0, hash, || initial.clone());
                 put_out(map, state, record, out);
             },
         );

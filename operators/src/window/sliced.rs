@@ -20,11 +20,12 @@ use crate::aggregate::Aggregator;
 use crate::tolerance::or_undo;
 use millstream_runtime::driver::{Position, SideOutput};
 use millstream_runtime::error::BoxError;
+use millstream_runtime::hash::stable_hash;
 use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
 };
 use millstream_runtime::record::{Data, Key, NO_TIME, Record};
-use millstream_runtime::state::{Found, KeyedTable, LOOKUPS, Slot, Snapshot};
+use millstream_runtime::state::{KeyedTable, LOOKUPS, Slot, Snapshot};
 use millstream_runtime::time::{WATERMARK_MIN, Watermark};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -49,7 +50,7 @@ pub(crate) struct SlicedOperator<K, V, G: Aggregator<V>> {
     waiting: Calendar,
     firing: Option<Firing>,
     past: Past,
-    found: Vec<Found>,
+    hashes: Vec<u64>,
     marker: PhantomData<fn(V)>,
 }
 
@@ -94,7 +95,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
             waiting: Calendar::new(),
             firing: None,
             past: Past::at(WATERMARK_MIN, &slicing, lateness),
-            found: Vec::new(),
+            hashes: Vec::new(),
             marker: PhantomData,
         }
     }
@@ -112,7 +113,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
     fn add(
         &mut self,
         record: Record<(K, V)>,
-        found: Found,
+        hash: u64,
         context: &mut OperatorContext,
         out: &mut Output<Windowed<K, G::Out>>,
     ) -> UserResult {
@@ -124,7 +125,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
             return self.leave_out(slice, record, context);
         }
         let key = &record.value.0;
-        let (slot, slices) = self.table.entry_found(found, key, Slices::default);
+        let (slot, slices) = self.table.entry_hashed(key, hash, Slices::default);
         let Past {
             fresh_from,
             open_from,
@@ -404,19 +405,15 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for SlicedOperator<K, V, G> {
         out: &mut Output<Self::Out>,
     ) -> UserResult {
         self.follow(context.watermark);
-        let mut found = std::mem::take(&mut self.found);
-        self.table
-            .find_all(std::iter::once(&record.value.0), &mut found);
-        let found_key = found[0];
-        self.found = found;
+        let hash = stable_hash(&record.value.0);
         if !context.tolerant {
-            return self.add(record, found_key, context, out);
+            return self.add(record, hash, context, out);
         }
         let key = record.value.0.clone();
         let before = self.table.get(&key).cloned();
         or_undo(
             self,
-            |operator| operator.add(record, found_key, context, out),
+            |operator| operator.add(record, hash, context, out),
             |operator| {
                 // Slots that are noted for its windows are looked at again when these are due.
                 match (operator.table.slot(&key), before) {
@@ -436,20 +433,20 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for SlicedOperator<K, V, G> {
         at: &Position<'_>,
     ) -> UserResult {
         self.follow(context.watermark);
-        let mut found = std::mem::take(&mut self.found);
+        let mut hashes = std::mem::take(&mut self.hashes);
         let mut records = records.into_iter();
         let mut index = 0;
         while !records.as_slice().is_empty() {
             let next = &records.as_slice()[..records.len().min(LOOKUPS)];
             let keys = next.iter().map(|record| &record.value.0);
-            self.table.find_all(keys, &mut found);
-            for (found, record) in found.iter().zip(&mut records) {
+            self.table.prepare(keys, &mut hashes);
+            for (hash, record) in hashes.iter().zip(&mut records) {
                 at.set(index);
                 index += 1;
-                self.add(record, *found, context, out)?;
+                self.add(record, *hash, context, out)?;
             }
         }
-        self.found = found;
+        self.hashes = hashes;
         Ok(())
     }
 }

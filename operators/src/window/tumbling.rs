@@ -1,8 +1,8 @@
 //! Tumbling windows with incremental aggregates.
 //!
-//! State: a pane (accumulator) for each key and window that is open. Beside it, rebuilt after a restore, a
-//! calendar: for each time at which something comes due, the slots of the panes concerned. A pane is in the
-//! calendar exactly once, so a slot in it is always in use.
+//! State: an accumulator (a pane) for each key of each open window, a table for each window. A window that is over stays
+//! for late records as long as its lateness says; its panes whose first result is out are in a table
+//! of their own. Windows come due in order of time, so the tables themselves are the calendar.
 
 use super::{Tumbling, Window, Windowed};
 use crate::aggregate::Aggregator;
@@ -14,32 +14,23 @@ use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
 };
 use millstream_runtime::record::{Data, Key, NO_TIME, Record};
-use millstream_runtime::state::{Found, KeyedTable, LOOKUPS, Namespaced, Slot, Snapshot, TableKey};
-use millstream_runtime::time::{EventTime, Watermark};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use millstream_runtime::state::{LOOKUPS, NamespacedTable, SHARDS, Snapshot, Space};
+use millstream_runtime::time::{EventTime, WATERMARK_MIN, Watermark};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// One open window of one key.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Pane<A> {
-    accumulator: A,
-    /// Its first result is out; kept for late updates.
-    fired: bool,
-}
+/// The panes of a window: whether their first result is out (then they are kept for late records), and the start
+/// of the window.
+type Panes = (bool, EventTime);
 
-/// A key and the start of a window.
-type PaneKey<K> = Namespaced<K, EventTime>;
-
-/// The window of the last record, and what is the same for all its panes: records of one window tend to come
-/// together.
+/// The window of the last record: records of one window tend to come together.
 #[derive(Clone, Copy)]
 struct Current {
     window: Window,
     /// Records are late when the watermark has come to here.
     closes: EventTime,
-    salt: u64,
+    /// Its panes, if it has any yet and is not over.
+    panes: Option<Space>,
 }
 
 impl Current {
@@ -50,33 +41,31 @@ impl Current {
             end: EventTime::MIN,
         },
         closes: EventTime::MIN,
-        salt: 0,
+        panes: None,
     };
-
-    fn of(window: Window, lateness: i64) -> Self {
-        Current {
-            window,
-            closes: due(window, true, lateness),
-            salt: PaneKey::<()>::salt(&window.start),
-        }
-    }
 }
 
-/// What comes due at a time, for windows that begin at a time.
-type Calendar = BTreeMap<(EventTime, EventTime), Vec<Slot>>;
+/// A window that has come due: to be fired, or, when its first result is out, to be dropped.
+struct Passing {
+    window: Window,
+    fired: bool,
+    panes: Space,
+    /// The shards before this one are done.
+    shard: u32,
+}
 
 pub(crate) struct TumblingOperator<K, V, G: Aggregator<V>> {
     windows: Tumbling,
     lateness: i64,
     aggregator: Arc<G>,
     late: SideOutput<(K, V)>,
-    table: KeyedTable<PaneKey<K>, Pane<G::Acc>>,
-    calendar: Calendar,
+    table: NamespacedTable<K, Panes, G::Acc>,
     current: Current,
-    /// What is being fired, from the back.
-    firing: Option<(EventTime, Vec<Slot>)>,
+    /// What is being fired or dropped.
+    passing: Option<Passing>,
+    /// Panes on their way from one table to another.
+    moving: Vec<(K, G::Acc)>,
     hashes: Vec<u64>,
-    found: Vec<Found>,
     marker: PhantomData<fn(V)>,
 }
 
@@ -92,121 +81,155 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
             lateness,
             aggregator,
             late,
-            table: KeyedTable::new("windows"),
-            calendar: Calendar::new(),
+            table: NamespacedTable::new("windows", 2),
             current: Current::NONE,
-            firing: None,
+            passing: None,
+            moving: Vec::new(),
             hashes: Vec::new(),
-            found: Vec::new(),
             marker: PhantomData,
         }
     }
 
     /// Goes to the window that a time lies in.
     #[inline]
-    fn go_to(&mut self, time: EventTime) {
+    fn go_to(&mut self, time: EventTime, watermark: Watermark) {
         let Window { start, end } = self.current.window;
         if time < start || time >= end {
-            self.current = self.window_at(time);
+            self.current = self.window_at(time, watermark);
         }
     }
 
     #[inline(never)]
-    fn window_at(&self, time: EventTime) -> Current {
-        match time {
-            NO_TIME => Current::NONE,
-            _ => Current::of(self.windows.window_of(time), self.lateness),
+    fn window_at(&self, time: EventTime, watermark: Watermark) -> Current {
+        if time == NO_TIME {
+            return Current::NONE;
+        }
+        let window = self.windows.window_of(time);
+        let is_open = window.end > watermark;
+        Current {
+            window,
+            closes: window.end.saturating_add(self.lateness),
+            panes: is_open
+                .then(|| self.table.space(&(false, window.start)))
+                .flatten(),
         }
     }
 
-    /// Looks up the panes of many records at once.
-    fn find(&mut self, records: &[Record<(K, V)>]) {
-        self.hashes.clear();
-        for record in records {
-            self.go_to(record.time);
-            let hash = stable_hash(&record.value.0);
-            self.hashes
-                .push(PaneKey::<K>::hash(hash, self.current.salt));
-        }
-        let hashes = self.hashes.iter().copied();
-        self.table.find_hashes(hashes, &mut self.found);
-    }
-
-    /// Adds a record to its window; `found` when its pane was looked up before.
-    #[inline(always)] // the loop over a batch is where the time goes
+    /// Adds a record, of a key with this hash, to its window.
     fn place(
         &mut self,
         record: Record<(K, V)>,
-        found: Option<Found>,
+        hash: u64,
         context: &mut OperatorContext,
         out: &mut Output<Windowed<K, G::Out>>,
     ) -> UserResult {
-        self.go_to(record.time);
+        self.go_to(record.time, context.watermark);
         if self.current.closes <= context.watermark {
             return self.late(record, context);
         }
-        let Current { window, salt, .. } = self.current;
-        let (key, value) = record.value;
-        let is = |pane: &PaneKey<K>| pane.namespace == window.start && pane.key == key;
-        let pane = match found {
-            Some(found) => {
-                let slot = self.table.slot_found(found, is);
-                slot.map(|slot| self.table.touch(slot).1)
+        if let Some(panes) = self.current.panes {
+            let mut panes = self.table.within(panes);
+            if let Some(pane) = panes.touch(hash, |key| *key == record.value.0) {
+                self.aggregator.add_at(pane, record.value.1, record.time);
+                return Ok(());
             }
-            None => {
-                let hash = PaneKey::<K>::hash(stable_hash(&key), salt);
-                self.table.touch_by(hash, is)
-            }
-        };
-        let pane = match pane {
-            Some(pane) => pane,
-            None => {
-                let slot = self.open_pane(key.clone(), window, context.watermark);
-                self.table.touch(slot).1
-            }
-        };
-        self.aggregator
-            .add_at(&mut pane.accumulator, value, record.time);
-        // A window that is over already is put out at once, and again with each late record.
-        if pane.fired {
-            let value = self.aggregator.result(&pane.accumulator);
-            out.push(window.last(), Windowed { window, key, value });
+        }
+        if self.current.window.end <= context.watermark {
+            self.place_behind(record, hash, out);
+        } else {
+            self.open_pane(record, hash);
         }
         Ok(())
     }
 
+    /// Adds records as long as they are of the current window and of keys that have a pane: the loop where most time
+    /// goes. Returns how many it has added; the first was the one with this index.
+    #[inline]
+    fn place_on(
+        &mut self,
+        records: &mut std::vec::IntoIter<Record<(K, V)>>,
+        first: usize,
+        at: &Position<'_>,
+    ) -> usize {
+        let Some(panes) = self.current.panes else {
+            return 0;
+        };
+        let Window { start, end } = self.current.window;
+        let mut panes = self.table.within(panes);
+        let mut added = 0;
+        while let Some(Record { time, value }) = records.as_slice().first()
+            && (start..end).contains(time)
+        {
+            at.set(first + added);
+            let hash = stable_hash(&value.0);
+            let Some(pane) = panes.touch(hash, |key| *key == value.0) else {
+                break;
+            };
+            if let Some(Record { time, value }) = records.next() {
+                self.aggregator.add_at(pane, value.1, time);
+                added += 1;
+            }
+        }
+        added
+    }
+
+    /// Adds a record to a window that has no pane for its key.
     #[inline(never)]
-    fn open_pane(&mut self, key: K, window: Window, watermark: Watermark) -> Slot {
-        let pane = Pane {
-            accumulator: self.aggregator.create(),
-            fired: window.end <= watermark,
-        };
-        let due = due(window, pane.fired, self.lateness);
-        let key = PaneKey {
-            key,
-            namespace: window.start,
-        };
-        let hash = key.table_hash();
-        let slot = self.table.insert_vacant(key, hash, pane);
-        note(&mut self.calendar, due, window.start, slot);
-        slot
+    fn open_pane(&mut self, record: Record<(K, V)>, hash: u64) {
+        let panes = self.table.open((false, self.current.window.start));
+        self.current.panes = Some(panes);
+        let (key, value) = record.value;
+        let mut pane = self.aggregator.create();
+        self.aggregator.add_at(&mut pane, value, record.time);
+        self.table.insert_vacant(panes, key, hash, pane);
+    }
+
+    /// Adds a record to a window that is over and kept.
+    #[cold]
+    fn place_behind(
+        &mut self,
+        record: Record<(K, V)>,
+        hash: u64,
+        out: &mut Output<Windowed<K, G::Out>>,
+    ) {
+        let window = self.current.window;
+        let (key, value) = record.value;
+        // Its first result may still be to come.
+        if let Some(panes) = self.table.space(&(false, window.start))
+            && let Some(pane) = (self.table.within(panes)).touch(hash, |other| *other == key)
+        {
+            self.aggregator.add_at(pane, value, record.time);
+            return;
+        }
+        let panes = self.table.open((true, window.start));
+        if self.table.get(panes, &key).is_none() {
+            let pane = self.aggregator.create();
+            self.table.insert_vacant(panes, key.clone(), hash, pane);
+        }
+        if let Some(pane) = (self.table.within(panes)).touch(hash, |other| *other == key) {
+            self.aggregator.add_at(pane, value, record.time);
+            let value = self.aggregator.result(pane);
+            out.push(window.last(), Windowed { window, key, value });
+        }
+    }
+
+    /// The pane of a key, and where it is.
+    fn pane_of(&self, key: &K, start: EventTime) -> Option<(Space, &G::Acc)> {
+        let both = [false, true].map(|fired| self.table.space(&(fired, start)));
+        let mut both = both.into_iter().flatten();
+        both.find_map(|panes| Some((panes, self.table.get(panes, key)?)))
     }
 
     /// A record failed: its pane is again what it was before, and goes if it was opened for the record.
-    fn put_back(&mut self, key: &PaneKey<K>, before: Option<Pane<G::Acc>>) {
-        let Some(slot) = self.table.slot(key) else {
+    fn put_back(&mut self, key: &K, start: EventTime, before: Option<G::Acc>) {
+        let Some((panes, _)) = self.pane_of(key, start) else {
             return;
         };
+        self.table.remove(panes, key);
         if let Some(before) = before {
-            *self.table.touch(slot).1 = before;
-            return;
+            let hash = stable_hash(key);
+            self.table.insert_vacant(panes, key.clone(), hash, before);
         }
-        let (_, pane) = self.table.remove_at(slot);
-        let window = self.windows.window_of(key.namespace);
-        let due = due(window, pane.fired, self.lateness);
-        let noted = self.calendar.get_mut(&(due, window.start));
-        let last = noted.and_then(Vec::pop);
-        debug_assert_eq!(last, Some(slot), "what was opened last was noted last");
     }
 
     /// Adds records to their windows, which are looked up together: they are seldom in the cache.
@@ -217,18 +240,30 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
         out: &mut Output<Windowed<K, G::Out>>,
         at: &Position<'_>,
     ) -> UserResult {
+        let mut hashes = std::mem::take(&mut self.hashes);
         let mut index = 0;
         let mut records = records.into_iter();
         while !records.as_slice().is_empty() {
             let next = &records.as_slice()[..records.len().min(LOOKUPS)];
-            self.find(next);
-            for place in 0..self.found.len() {
-                let Some(record) = records.next() else { break };
+            hashes.clear();
+            let mut warmed = 0;
+            for record in next {
+                self.go_to(record.time, context.watermark);
+                let hash = stable_hash(&record.value.0);
+                hashes.push(hash);
+                warmed += self
+                    .current
+                    .panes
+                    .map_or(0, |panes| self.table.warm(panes, hash));
+            }
+            std::hint::black_box(warmed); // what is read for nothing would not be read
+            for (hash, record) in hashes.iter().zip(&mut records) {
                 at.set(index);
                 index += 1;
-                self.place(record, Some(self.found[place]), context, out)?;
+                self.place(record, *hash, context, out)?;
             }
         }
+        self.hashes = hashes;
         Ok(())
     }
 
@@ -242,40 +277,65 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
         Ok(())
     }
 
-    /// Fires or drops one pane.
-    fn fire(&mut self, start: EventTime, slot: Slot, out: &mut Output<Windowed<K, G::Out>>) {
-        let window = self.windows.window_of(start);
-        let fired = self.table.at(slot).1.fired;
-        if self.lateness == 0 || fired {
-            let (PaneKey { key, .. }, pane) = self.table.remove_at(slot);
-            if !fired {
-                let value = self.aggregator.result(&pane.accumulator);
-                out.push(window.last(), Windowed { window, key, value });
+    /// The next window to fire or to drop.
+    fn next_due(&self, watermark: Watermark) -> Option<Passing> {
+        let to_fire = self
+            .table
+            .first((false, WATERMARK_MIN)..(true, WATERMARK_MIN));
+        let to_drop = self.table.first((true, WATERMARK_MIN)..);
+        let mut due = [(to_fire, 0), (to_drop, self.lateness)].into_iter();
+        due.find_map(|(first, lateness)| {
+            let ((fired, start), panes) = first?;
+            let window = self.windows.window_of(*start);
+            let due = window.end.saturating_add(lateness);
+            (due <= watermark).then_some(Passing {
+                window,
+                fired: *fired,
+                panes,
+                shard: 0,
+            })
+        })
+    }
+
+    /// Fires, or drops, the panes of one shard; returns how many there were.
+    fn pass_shard(
+        &mut self,
+        passing: &Passing,
+        watermark: Watermark,
+        out: &mut Output<Windowed<K, G::Out>>,
+    ) -> usize {
+        let Passing {
+            window,
+            fired,
+            panes,
+            shard,
+        } = *passing;
+        let (table, aggregator) = (&mut self.table, &*self.aggregator);
+        let mut passed = 0;
+        let mut fire = |key: K, pane: &G::Acc| {
+            let value = aggregator.result(pane);
+            out.push(window.last(), Windowed { window, key, value });
+        };
+        if fired {
+            table.drain(panes, shard, |_, _| passed += 1);
+        } else if window.end.saturating_add(self.lateness) <= watermark {
+            table.drain(panes, shard, |key, pane| {
+                passed += 1;
+                fire(key, &pane);
+            });
+        } else {
+            let moving = &mut self.moving;
+            table.drain(panes, shard, |key, pane| moving.push((key, pane)));
+            passed = moving.len();
+            let kept = table.open((true, window.start));
+            for (key, pane) in moving.drain(..) {
+                fire(key.clone(), &pane);
+                let hash = stable_hash(&key);
+                table.insert_vacant(kept, key, hash, pane);
             }
-            return;
         }
-        let (pane_key, pane) = self.table.touch(slot);
-        pane.fired = true;
-        let (key, value) = (
-            pane_key.key.clone(),
-            self.aggregator.result(&pane.accumulator),
-        );
-        out.push(window.last(), Windowed { window, key, value });
-        let due = due(window, true, self.lateness);
-        note(&mut self.calendar, due, start, slot);
+        passed
     }
-}
-
-/// When a pane comes due: at the end of its window, or when late records no longer count.
-fn due(window: Window, fired: bool, lateness: i64) -> EventTime {
-    match fired {
-        true => window.end.saturating_add(lateness),
-        false => window.end,
-    }
-}
-
-fn note(calendar: &mut Calendar, due: EventTime, start: EventTime, slot: Slot) {
-    calendar.entry((due, start)).or_default().push(slot);
 }
 
 #[cold]
@@ -288,47 +348,29 @@ fn no_event_time() -> BoxError {
 impl<K: Key, V: Data, G: Aggregator<V>> OperatorCore for TumblingOperator<K, V, G> {
     type Out = Windowed<K, G::Out>;
 
-    fn open(&mut self, _: &OperatorContext) {
-        for (slot, key, pane) in self.table.iter() {
-            let window = self.windows.window_of(key.namespace);
-            let due = due(window, pane.fired, self.lateness);
-            note(&mut self.calendar, due, window.start, slot);
-        }
-    }
-
     fn on_watermark(
         &mut self,
         context: &mut OperatorContext,
         out: &mut Output<Self::Out>,
     ) -> Result<Work, BoxError> {
-        let mut budget = WORK_LIMIT;
-        loop {
-            if self.firing.is_none() {
-                match self.calendar.first_entry() {
-                    Some(entry) if entry.key().0 <= context.watermark => {
-                        let start = entry.key().1;
-                        let mut slots = entry.remove();
-                        slots.reverse(); // from the back is from the first
-                        self.firing = Some((start, slots));
-                    }
-                    _ => return Ok(Work::Done),
-                }
-            }
-            while let Some((start, slots)) = &mut self.firing {
-                let start = *start;
-                match slots.pop() {
-                    None => self.firing = None,
-                    Some(slot) => {
-                        if budget == 0 {
-                            slots.push(slot);
-                            return Ok(Work::More);
-                        }
-                        budget -= 1;
-                        self.fire(start, slot, out);
-                    }
-                }
-            }
+        let watermark = context.watermark;
+        if self.current.window.end <= watermark {
+            self.current = Current::NONE;
         }
+        let mut budget = WORK_LIMIT;
+        while let Some(mut passing) = self.passing.take().or_else(|| self.next_due(watermark)) {
+            while passing.shard < SHARDS {
+                if budget == 0 {
+                    self.passing = Some(passing);
+                    return Ok(Work::More);
+                }
+                let passed = self.pass_shard(&passing, watermark, out);
+                budget = budget.saturating_sub(passed);
+                passing.shard += 1;
+            }
+            self.table.close(passing.panes);
+        }
+        Ok(Work::Done)
     }
 
     fn states(&mut self, visit: &mut dyn FnMut(&mut dyn Snapshot)) {
@@ -345,18 +387,17 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for TumblingOperator<K, V, G> {
         context: &mut OperatorContext,
         out: &mut Output<Self::Out>,
     ) -> UserResult {
+        let hash = stable_hash(&record.value.0);
         if !context.tolerant {
-            return self.place(record, None, context, out);
+            return self.place(record, hash, context, out);
         }
-        let key = PaneKey {
-            key: record.value.0.clone(),
-            namespace: self.windows.window_of(record.time).start,
-        };
-        let before = self.table.get(&key).cloned();
+        let key = record.value.0.clone();
+        let start = self.windows.window_of(record.time).start;
+        let before = self.pane_of(&key, start).map(|(_, pane)| pane.clone());
         or_undo(
             self,
-            |operator| operator.place(record, None, context, out),
-            |operator| operator.put_back(&key, before),
+            |operator| operator.place(record, hash, context, out),
+            |operator| operator.put_back(&key, start, before),
         )
     }
 
@@ -370,9 +411,14 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for TumblingOperator<K, V, G> {
         if self.table.is_large() {
             return self.place_together(records, context, out, at);
         }
-        for (index, record) in records.into_iter().enumerate() {
+        let mut index = 0;
+        let mut records = records.into_iter();
+        while let Some(record) = records.next() {
             at.set(index);
-            self.place(record, None, context, out)?;
+            index += 1;
+            let hash = stable_hash(&record.value.0);
+            self.place(record, hash, context, out)?;
+            index += self.place_on(&mut records, index, at);
         }
         Ok(())
     }

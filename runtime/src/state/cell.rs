@@ -70,7 +70,7 @@ impl<K: Key, S: StateData, X: 'static> AnyCell<K> for StateCell<K, S, X> {
     }
 
     fn warm(&self, hashes: &[u64]) -> usize {
-        self.table.warm(hashes)
+        self.table.warm(hashes.iter().copied())
     }
 
     fn next_sweep(&self, domain: TimeDomain) -> Option<EventTime> {

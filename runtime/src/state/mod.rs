@@ -30,7 +30,7 @@ pub use kinds::{
     ValueState,
 };
 pub use spec::StateSpec;
-pub use table::{Found, KeyedTable, LOOKUPS, Namespaced, Slot, TableKey};
+pub use table::{KeyedTable, LOOKUPS, NamespacedTable, Slot, Space, Within};
 pub use timers::{TimeDomain, Timer};
 pub use ttl::Ttl;
 

@@ -145,12 +145,12 @@ impl<K: Key> Timers<K> {
     /// The hashes of the keys whose timers are next.
     pub fn next_hashes(&self, timers: usize, hashes: &mut Vec<u64>) {
         let next = self.calendar.iter().take(timers);
-        hashes.extend(next.map(|(_, slot)| KeyedTable::<K, Times>::hash(self.table.at(*slot).0)));
+        hashes.extend(next.map(|(_, slot)| slot.hash()));
     }
 
     /// Brings keys into the cache.
     pub fn warm(&self, hashes: &[u64]) -> usize {
-        self.table.warm(hashes)
+        self.table.warm(hashes.iter().copied())
     }
 
     /// Takes out the earliest timer; returns its key and time.

@@ -12,11 +12,13 @@ use super::keyed::Now;
 use super::timers::TimeDomain;
 use super::{KeyedTable, Slot, StateData};
 use crate::error::Result as RuntimeResult;
+use crate::hash::StableHasher;
 use crate::operator::Work;
 use crate::record::{Key, NO_TIME};
 use crate::time::EventTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 /// How long state is kept after it was last refreshed: written or, if so chosen, read.
@@ -154,7 +156,8 @@ pub(super) struct Expiry {
     width: i64,
     /// By the time at which the bucket comes due: no slot in it expires later, unless it was refreshed.
     buckets: BTreeMap<EventTime, Vec<Slot>>,
-    listed: SlotSet,
+    /// The slots that are in a bucket.
+    listed: HashSet<Slot, BuildHasherDefault<StableHasher>>,
 }
 
 impl Expiry {
@@ -163,7 +166,7 @@ impl Expiry {
             ttl,
             width: (ttl.after_ms / 16).max(1),
             buckets: BTreeMap::new(),
-            listed: SlotSet::default(),
+            listed: HashSet::default(),
         }
     }
 
@@ -223,39 +226,13 @@ impl Expiry {
                 }
                 Some(_) => {
                     table.remove_at(slot);
-                    self.listed.remove(slot);
+                    self.listed.remove(&slot);
                 }
-                None => self.listed.remove(slot),
+                None => {
+                    self.listed.remove(&slot);
+                }
             }
         }
         Work::Done
-    }
-}
-
-/// A set of slots, one bit each.
-#[derive(Default)]
-struct SlotSet(Vec<Vec<u64>>);
-
-impl SlotSet {
-    /// Puts a slot in; whether it was not there before.
-    #[inline]
-    fn insert(&mut self, slot: Slot) -> bool {
-        let (shard, index) = slot.position();
-        if self.0.len() <= shard {
-            self.0.resize_with(shard + 1, Vec::new);
-        }
-        let words = &mut self.0[shard];
-        if words.len() <= index / 64 {
-            words.resize(index / 64 + 1, 0);
-        }
-        let bit = 1 << (index % 64);
-        let new = words[index / 64] & bit == 0;
-        words[index / 64] |= bit;
-        new
-    }
-
-    fn remove(&mut self, slot: Slot) {
-        let (shard, index) = slot.position();
-        self.0[shard][index / 64] &= !(1 << (index % 64));
     }
 }

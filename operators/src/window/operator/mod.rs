@@ -23,13 +23,12 @@ use super::{Clock, OutputMode, Window, Windows};
 use crate::tolerance::or_undo;
 use millstream_runtime::driver::{Position, SideOutput};
 use millstream_runtime::error::BoxError;
+use millstream_runtime::hash::stable_hash;
 use millstream_runtime::operator::{
     BATCH_RECORDS, Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
 };
 use millstream_runtime::record::{Data, Key, NO_TIME, Record};
-use millstream_runtime::state::{
-    Codec, Compact, Found, KeyedTable, LOOKUPS, Slot, Snapshot, TimeDomain,
-};
+use millstream_runtime::state::{Codec, Compact, KeyedTable, LOOKUPS, Slot, Snapshot, TimeDomain};
 use millstream_runtime::time::{EventTime, WATERMARK_MAX};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -70,7 +69,7 @@ where
     /// Rows are put out, not only dropped.
     rows: bool,
     windows: Vec<Window>,
-    found: Vec<Found>,
+    hashes: Vec<u64>,
 }
 
 impl<K, V, W, T, F> WindowOperator<K, V, W, T, F>
@@ -109,18 +108,13 @@ where
             showing: Vec::new(),
             rows: false,
             windows: Vec::new(),
-            found: Vec::new(),
+            hashes: Vec::new(),
         }
     }
 
-    /// Takes one record whose key was looked up.
+    /// Takes one record whose key has this hash.
     #[inline]
-    fn take(
-        &mut self,
-        record: Record<(K, V)>,
-        found: Found,
-        context: &OperatorContext,
-    ) -> UserResult {
+    fn take(&mut self, record: Record<(K, V)>, hash: u64, context: &OperatorContext) -> UserResult {
         let time = match W::CLOCK {
             Clock::Processing => context.now_ms,
             Clock::Event if record.time == NO_TIME => return Err(without_time()),
@@ -133,7 +127,7 @@ where
             .windows
             .assign(time, value, &mut self.windows)?;
         if W::MERGES {
-            return self.take_session(record, found, context);
+            return self.take_session(record, hash, context);
         }
         if W::CLOCK == Clock::Event {
             if self.windows.is_empty() {
@@ -149,7 +143,7 @@ where
             }
         }
         let (key, value) = record.value;
-        let (slot, _) = self.table.entry_found(found, &key, Panes::new);
+        let (slot, _) = self.table.entry_hashed(&key, hash, Panes::new);
         self.settle(slot, context)?;
         self.with_undo(slot, context, |operator| {
             operator.place(slot, (record.time, value), context)
@@ -210,7 +204,7 @@ where
     fn take_session(
         &mut self,
         record: Record<(K, V)>,
-        found: Found,
+        hash: u64,
         context: &OperatorContext,
     ) -> UserResult {
         let session = self.windows[0];
@@ -219,7 +213,7 @@ where
             self.late(record, context);
             return Ok(());
         }
-        let (slot, _) = self.table.entry_found(found, &record.value.0, Panes::new);
+        let (slot, _) = self.table.entry_hashed(&record.value.0, hash, Panes::new);
         self.settle(slot, context)?;
         // A late record still belongs to a session that is kept.
         if is_late && self.table.at(slot).1.touching(session).is_empty() {
@@ -451,12 +445,8 @@ where
         out: &mut Output<F::Out>,
     ) -> UserResult {
         self.engine.outlet.drop_unfinished();
-        let mut found = std::mem::take(&mut self.found);
-        let keys = std::iter::once(&record.value.0);
-        self.table.find_all(keys, &mut found);
-        let found_key = found[0];
-        self.found = found;
-        self.take(record, found_key, context)?;
+        let hash = stable_hash(&record.value.0);
+        self.take(record, hash, context)?;
         self.put_out(out);
         Ok(())
     }
@@ -468,24 +458,24 @@ where
         out: &mut Output<F::Out>,
         at: &Position<'_>,
     ) -> UserResult {
-        let mut found = std::mem::take(&mut self.found);
+        let mut hashes = std::mem::take(&mut self.hashes);
         let mut records = records.into_iter();
         let mut index = 0;
         while !records.as_slice().is_empty() {
             let next = &records.as_slice()[..records.len().min(LOOKUPS)];
             let keys = next.iter().map(|record| &record.value.0);
-            self.table.find_all(keys, &mut found);
-            for (found, record) in found.iter().zip(&mut records) {
+            self.table.prepare(keys, &mut hashes);
+            for (hash, record) in hashes.iter().zip(&mut records) {
                 at.set(index);
                 index += 1;
-                self.take(record, *found, context)?;
+                self.take(record, *hash, context)?;
             }
             self.engine.outlet.finished = self.engine.outlet.results.len();
             if self.engine.outlet.finished >= BATCH_RECORDS {
                 self.put_out(out);
             }
         }
-        self.found = found;
+        self.hashes = hashes;
         Ok(())
     }
 

@@ -1,14 +1,137 @@
-//! The table against a model: whatever is interleaved, what is restored is what was there at the barrier.
+//! The tables against a model: whatever is interleaved, what is restored is what was there at the barrier.
 
+use super::shards::Mark;
 use super::*;
 use crate::checkpoint::BlockKind;
-use crate::hash::stable_hash;
+use crate::hash::DEFAULT_KEY_GROUPS;
 use crate::state::{BlockSink, BlockView, SliceBudget, Snapshot};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 type Model = BTreeMap<u64, String>;
 type Table = KeyedTable<u64, String>;
+
+/// A table as the model sees it.
+trait Modelled: Snapshot {
+    fn empty() -> Self;
+    /// The number of the period.
+    fn now(&mut self) -> &mut Mark;
+    /// The hash by which a key of the model finds its worker.
+    fn hash(key: u64) -> u64;
+    fn insert(&mut self, key: u64, value: String);
+    fn push(&mut self, key: u64, value: char);
+    fn set(&mut self, key: u64, value: String) -> Option<()>;
+    fn remove(&mut self, key: u64) -> Option<String>;
+    fn all(&self) -> Model;
+    /// Removes many keys at once, where a table can.
+    fn drain(&mut self, group: u64) -> Option<Model>;
+}
+
+impl Modelled for Table {
+    fn empty() -> Self {
+        Table::new("model")
+    }
+    fn now(&mut self) -> &mut Mark {
+        &mut self.ledger.outbox.now
+    }
+    fn hash(key: u64) -> u64 {
+        stable_hash(&key)
+    }
+    fn insert(&mut self, key: u64, value: String) {
+        Table::insert(self, key, value);
+    }
+    fn push(&mut self, key: u64, value: char) {
+        self.entry(&key, String::new).1.push(value);
+    }
+    fn set(&mut self, key: u64, value: String) -> Option<()> {
+        self.get_mut(&key).map(|state| *state = value)
+    }
+    fn remove(&mut self, key: u64) -> Option<String> {
+        Table::remove(self, &key)
+    }
+    fn all(&self) -> Model {
+        self.iter().map(|(_, k, v)| (*k, v.clone())).collect()
+    }
+    fn drain(&mut self, _: u64) -> Option<Model> {
+        None
+    }
+}
+
+/// Keys of the model in so many namespaces.
+const NAMESPACES: u64 = 3;
+
+type Namespaced = NamespacedTable<u64, u8, String>;
+
+fn namespaced(key: u64) -> (u64, u8) {
+    (key / NAMESPACES, (key % NAMESPACES) as u8)
+}
+
+impl Modelled for Namespaced {
+    fn empty() -> Self {
+        NamespacedTable::new("model", 1)
+    }
+    fn now(&mut self) -> &mut Mark {
+        self.now()
+    }
+    fn hash(key: u64) -> u64 {
+        stable_hash(&namespaced(key).0)
+    }
+    fn insert(&mut self, key: u64, value: String) {
+        if self.set(key, value.clone()).is_none() {
+            let (key, namespace) = namespaced(key);
+            let space = self.open(namespace);
+            self.insert_vacant(space, key, stable_hash(&key), value);
+        }
+    }
+    fn push(&mut self, key: u64, value: char) {
+        let mut state = Modelled::remove(self, key).unwrap_or_default();
+        state.push(value);
+        Modelled::insert(self, key, state);
+    }
+    fn set(&mut self, key: u64, value: String) -> Option<()> {
+        let (key, namespace) = namespaced(key);
+        let space = self.space(&namespace)?;
+        let mut within = self.within(space);
+        let state = within.touch(stable_hash(&key), |other| *other == key)?;
+        *state = value;
+        Some(())
+    }
+    fn remove(&mut self, key: u64) -> Option<String> {
+        let (key, namespace) = namespaced(key);
+        let space = self.space(&namespace)?;
+        let before = self.get(space, &key).cloned();
+        assert_eq!(NamespacedTable::remove(self, space, &key), before);
+        if self.iter(space).next().is_none() {
+            self.close(space);
+        }
+        before
+    }
+    fn all(&self) -> Model {
+        let spaces = (0..NAMESPACES).filter_map(|n| Some((n, self.space(&(n as u8))?)));
+        let all = spaces.flat_map(|(n, space)| {
+            let entries = self.iter(space);
+            entries.map(move |(key, value)| (key * NAMESPACES + n, value.clone()))
+        });
+        let all: Model = all.collect();
+        assert_eq!(all.len(), self.len());
+        all
+    }
+    fn drain(&mut self, group: u64) -> Option<Model> {
+        let namespace = group % NAMESPACES;
+        let mut drained = Model::new();
+        if let Some(space) = self.space(&(namespace as u8)) {
+            for shard in 0..SHARDS {
+                self.drain(space, shard, |key, value| {
+                    drained.insert(key * NAMESPACES + namespace, value);
+                });
+            }
+            self.close(space);
+        }
+        Some(drained)
+    }
+}
 
 /// A block as a checkpoint keeps it.
 struct Kept {
@@ -25,6 +148,8 @@ struct Chain {
     checkpoint: CheckpointId,
     writer: usize,
     kept: Vec<Kept>,
+    /// Tables begin a few periods before the last one.
+    soon_last: bool,
 }
 
 impl BlockSink for Chain {
@@ -79,12 +204,15 @@ impl Chain {
         live
     }
 
-    fn restore(&self, needs_since: &[CheckpointId], workers: usize) -> Vec<Table> {
+    fn restore<T: Modelled>(&self, needs_since: &[CheckpointId], workers: usize) -> Vec<T> {
         let groups = KeyGroups::new(DEFAULT_KEY_GROUPS, workers);
         let live = self.live(needs_since);
         let restored = (0..workers).map(|worker| {
-            let mut table = Table::new("model");
+            let mut table = T::empty();
             table.assign(groups, worker);
+            if self.soon_last {
+                *table.now() = Mark::before_last(2);
+            }
             for block in &live {
                 let view = BlockView {
                     state: &StateDescriptor::new("model"),
@@ -101,9 +229,9 @@ impl Chain {
 }
 
 /// A job's worth of tables, one a worker, and what they should hold.
-struct Run {
+struct Run<T> {
     random: fastrand::Rng,
-    tables: Vec<Table>,
+    tables: Vec<T>,
     model: Model,
     chain: Chain,
     /// The model at the barrier whose snapshot is being encoded.
@@ -113,16 +241,20 @@ struct Run {
     skips: bool,
 }
 
-impl Run {
+impl<T: Modelled> Run<T> {
     fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let keys = [3, 40, 3_000][random.usize(..3)];
         let skips = random.bool();
+        let chain = Chain {
+            soon_last: random.bool(),
+            ..Chain::default()
+        };
         let mut run = Run {
             random,
             tables: Vec::new(),
             model: Model::new(),
-            chain: Chain::default(),
+            chain,
             frozen: None,
             first: true,
             keys,
@@ -133,9 +265,9 @@ impl Run {
         run
     }
 
-    fn table(&mut self, key: u64) -> &mut Table {
+    fn table(&mut self, key: u64) -> &mut T {
         let groups = KeyGroups::new(DEFAULT_KEY_GROUPS, self.tables.len());
-        &mut self.tables[groups.worker_of_hash(stable_hash(&key))]
+        &mut self.tables[groups.worker_of_hash(T::hash(key))]
     }
 
     fn change(&mut self) {
@@ -151,25 +283,28 @@ impl Run {
                 self.model.insert(key, value);
             }
             3 => {
-                let (_, state) = self.table(key).entry(&key, String::new);
-                state.push('+');
+                self.table(key).push(key, '+');
                 self.model.entry(key).or_default().push('+');
             }
             4 => {
-                let found = self
-                    .table(key)
-                    .get_mut(&key)
-                    .map(|state| *state = value.clone());
+                let found = self.table(key).set(key, value.clone());
                 let expected = self.model.get_mut(&key).map(|state| *state = value);
                 assert_eq!(found, expected);
             }
             5 if self.random.u8(..50) == 0 => {
                 // Everything goes: shards give their memory back.
                 for key in std::mem::take(&mut self.model).into_keys() {
-                    assert!(self.table(key).remove(&key).is_some());
+                    assert!(self.table(key).remove(key).is_some());
                 }
             }
-            _ => assert_eq!(self.table(key).remove(&key), self.model.remove(&key)),
+            6 if self.random.u8(..20) == 0 => {
+                for table in &mut self.tables {
+                    for (key, value) in table.drain(key).unwrap_or_default() {
+                        assert_eq!(self.model.remove(&key), Some(value));
+                    }
+                }
+            }
+            _ => assert_eq!(self.table(key).remove(key), self.model.remove(&key)),
         }
     }
 
@@ -197,11 +332,12 @@ impl Run {
         let expected = self.frozen.take().expect("a snapshot was taken");
         let needs: Vec<_> = self.tables.iter().map(Snapshot::needs_since).collect();
         let workers = self.random.usize(1..6);
-        let restored = self.chain.restore(&needs, workers);
+        let restored: Vec<T> = self.chain.restore(&needs, workers);
         let mut found = Model::new();
         for table in &restored {
-            assert_eq!(table.iter().count(), table.keys());
-            found.extend(table.iter().map(|(_, key, state)| (*key, state.clone())));
+            let all = table.all();
+            assert_eq!(all.len(), table.keys());
+            found.extend(all);
         }
         let wrong = expected.keys().chain(found.keys());
         let wrong = wrong
@@ -243,18 +379,45 @@ impl Run {
     }
 }
 
-#[test]
-fn every_restored_table_is_the_model_as_of_the_barrier() {
+fn every_restored_table_is_the_model<T: Modelled>() {
     for seed in 0..80 {
-        let mut run = Run::new(seed);
+        let mut run = Run::<T>::new(seed);
         for _ in 0..120 {
             run.step();
         }
-        let mut all: Vec<_> = run.tables.iter().flat_map(Table::iter).collect();
-        all.sort_by_key(|(_, key, _)| **key);
-        let found = all.into_iter().map(|(_, key, state)| (*key, state.clone()));
-        assert!(found.eq(run.model), "seed {seed}");
+        let found: Model = run.tables.iter().flat_map(T::all).collect();
+        assert_eq!(found, run.model, "seed {seed}");
     }
+}
+
+#[test]
+fn every_restored_keyed_table_is_the_model_as_of_the_barrier() {
+    every_restored_table_is_the_model::<Table>();
+}
+
+#[test]
+fn every_restored_namespaced_table_is_the_model_as_of_the_barrier() {
+    every_restored_table_is_the_model::<Namespaced>();
+}
+
+/// The memory of a namespace serves the next one, and goes when it was much more than was needed.
+#[test]
+fn the_memory_of_a_namespace_is_used_again() {
+    let mut table = Namespaced::new("model", 1);
+    let mut capacities = Vec::new();
+    for (namespace, keys) in [(0, 10_000), (1, 8_000), (2, 10), (3, 10), (4, 0)] {
+        let space = table.open(namespace);
+        capacities.push(table.capacity(space));
+        for key in 0..keys {
+            table.insert_vacant(space, key, stable_hash(&key), String::new());
+        }
+        (0..SHARDS).for_each(|shard| table.drain(space, shard, |_, _| {}));
+        table.close(space);
+    }
+    assert!(capacities[1] >= 10_000 && capacities[2] >= 10_000);
+    assert_eq!(capacities[0], 0);
+    assert_eq!(capacities[3], 0);
+    assert!(capacities[4] >= 10);
 }
 
 /// A barrier that comes before an operator was scheduled for the one before it makes it pass both at
@@ -274,33 +437,45 @@ fn a_skipped_checkpoint_loses_no_change() {
         assert!(table.encode_slice(&SliceBudget::unlimited(), &mut chain));
         *table.get_mut(&1).unwrap() = value.into();
     }
-    let restored = chain.restore(&[table.needs_since()], 1);
+    let restored: Vec<Table> = chain.restore(&[table.needs_since()], 1);
     assert_eq!(restored[0].get(&1).unwrap(), "new");
 }
 
-/// Two keys of one shard whose hashes agree in all the bits that the index keeps: the one found by its hash
-/// may be the other, so a lookup compares the key before it believes it.
+/// A key whose `Hash` says the same of all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Alike(u64);
+
+impl Hash for Alike {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// They share a hash, and yet a slot names one of them, also when others have gone and come back.
 #[test]
 fn keys_of_one_hash_are_told_apart() {
-    let (here, other) = (411_617, 1_226_696);
-    let mut table = Table::new("model");
-    let (a, b) = (stable_hash(&here), stable_hash(&other));
-    assert_eq!((a as u32, table.shard_at(a)), (b as u32, table.shard_at(b)));
-    let mut found = Vec::new();
-    for (key, keys) in [(here, 1), (other, 2), (here, 2)] {
-        table.find_all([key].iter(), &mut found);
-        table.entry_found(found[0], &key, || key.to_string());
-        assert_eq!(table.len(), keys);
+    let mut table = KeyedTable::<Alike, u64>::new("alike");
+    let mut slots: BTreeMap<u64, Slot> = BTreeMap::new();
+    let mut random = fastrand::Rng::with_seed(0);
+    for step in 0..2_000 {
+        let key = random.u64(..100);
+        if random.u8(..3) > 0 {
+            let is_new = !slots.contains_key(&key);
+            let (slot, state) = table.entry(&Alike(key), || key);
+            assert_eq!(*state, key);
+            let before = slots.insert(key, slot);
+            assert!(is_new || before == Some(slot));
+        } else if let Some(slot) = slots.remove(&key) {
+            assert_eq!(table.remove_at(slot), (Alike(key), key));
+            assert!(table.try_at(slot).is_none());
+        }
+        assert_eq!(table.len(), slots.len(), "step {step}");
+        for (key, slot) in &slots {
+            assert_eq!(table.at(*slot), (&Alike(*key), key));
+            assert_eq!(table.slot(&Alike(*key)), Some(*slot));
+        }
     }
-    table.find_all([other, 7, here, here].iter(), &mut found);
-    for (found, key) in found.iter().zip([other, 7, here, here]) {
-        let (_, state) = table.entry_found(*found, &key, || "new".into());
-        let expected = if key == 7 {
-            "new".into()
-        } else {
-            key.to_string()
-        };
-        assert_eq!(*state, expected);
+    assert_eq!(table.iter().count(), slots.len());
+    for (slot, Alike(key), _) in table.iter() {
+        assert_eq!(slots[key], slot);
     }
 }
 
@@ -309,10 +484,10 @@ fn keys_of_one_hash_are_told_apart() {
 #[test]
 fn a_key_looked_up_twice_is_made_once() {
     let mut table = Table::new("model");
-    let mut found = Vec::new();
-    table.find_all([5, 5].iter(), &mut found);
-    table.entry_found(found[0], &5, || "first".into());
-    let (_, state) = table.entry_found(found[1], &5, || "second".into());
+    let mut hashes = Vec::new();
+    table.prepare([5, 5].iter(), &mut hashes);
+    table.entry_hashed(&5, hashes[0], || "first".into());
+    let (_, state) = table.entry_hashed(&5, hashes[1], || "second".into());
     assert_eq!(state, "first");
     assert_eq!(table.len(), 1);
 }
