@@ -24,17 +24,22 @@ pub(super) fn put_varint(value: u64, to: &mut Vec<u8>) {
 /// cycles a byte and large numbers have ten.
 #[inline]
 fn put_long_varint(value: u64, to: &mut Vec<u8>) {
+    const GO_ON: u64 = 0x8080_8080_8080_8080;
     let mut low = value & ((1 << 56) - 1);
     low = (low & 0x0FFF_FFFF) | (low & 0x00FF_FFFF_F000_0000) << 4;
     low = (low & 0x0000_3FFF_0000_3FFF) | (low & 0x0FFF_C000_0FFF_C000) << 2;
     low = (low & 0x007F_007F_007F_007F) | (low & 0x3F80_3F80_3F80_3F80) << 1;
-    let high = (value >> 56 & 0x7F) | (value >> 63) << 8;
-    let wide = u128::from(low) | u128::from(high) << 64;
-    let bytes = varint_bytes(value);
-    let goes_on = 0x8080_8080_8080_8080_8080 & ((1_u128 << (8 * (bytes - 1))) - 1);
-    let start = to.len();
-    to.extend_from_slice(&(wide | goes_on).to_le_bytes());
-    to.truncate(start + bytes);
+    let (start, high) = (to.len(), value >> 56);
+    if high == 0 {
+        let unused = low.leading_zeros() / 8;
+        let go_on = (GO_ON >> 8) >> (8 * unused); // all but the last
+        to.extend_from_slice(&(low | go_on).to_le_bytes());
+        to.truncate(start + 8 - unused as usize);
+    } else {
+        to.extend_from_slice(&(low | GO_ON).to_le_bytes());
+        to.extend_from_slice(&[high as u8, 1]); // the top bit of the first says whether the second is needed
+        to.truncate(start + 9 + (high >> 7) as usize);
+    }
 }
 
 /// Appends a varint of up to 128 bits.
