@@ -17,6 +17,7 @@ pub mod http;
 pub mod job;
 pub mod metrics;
 pub mod operator;
+mod prefetch;
 pub mod record;
 pub mod sink;
 pub mod source;

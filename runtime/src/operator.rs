@@ -313,13 +313,15 @@ impl<T> Output<T> {
         if self.trial.is_some() {
             return;
         }
-        self.emitted += self.buffer.len() as u64;
+        let records = self.buffer.len();
+        self.emitted += records as u64;
         if self.error.is_none()
             && let Err(error) = self.downstream.emit(self.time, &mut self.buffer)
         {
             self.error = Some(error);
         }
         self.buffer.clear();
+        self.buffer.reserve_exact(records); // the next ones will be about as many
     }
 
     /// Sets the timestamp of what is put out from now on; what is buffered goes out at the old one.

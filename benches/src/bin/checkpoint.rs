@@ -26,11 +26,24 @@ fn contenders() -> Vec<Contender<OpenLoopCase, CheckpointRun>> {
     ]
 }
 
+type FullSpeed = Vec<Contender<FullSpeedCase, ThroughputRun>>;
+
 /// Who takes part at full speed.
-fn fast_contenders() -> Vec<Contender<FullSpeedCase, ThroughputRun>> {
+fn fast_contenders() -> FullSpeed {
     vec![
         Contender::new("no checkp.", checkpoint::full_speed),
         Contender::new("checkpoints", checkpoint::full_speed_with_checkpoints),
+    ]
+}
+
+/// The same with states that are written as they lie in memory.
+fn copying_contenders() -> FullSpeed {
+    vec![
+        Contender::new("no checkp.", checkpoint::full_speed_copied),
+        Contender::new(
+            "checkpoints",
+            checkpoint::full_speed_copied_with_checkpoints,
+        ),
     ]
 }
 
@@ -105,16 +118,21 @@ fn at_full_speed(report: &mut Report, options: &Options) -> std::io::Result<()> 
     let updates = if options.quick {
         10_000_000
     } else {
-        60_000_000
+        160_000_000
     };
-    let name = "unlimited-1w";
     let case = FullSpeedCase { updates };
-    let results = take_turns(&fast_contenders(), &case, name, options);
-    report.throughput(name, updates as f64 / 1e6, "M/s", &results)?;
-    if let [without, with] = results.as_slice() {
-        let seconds = |runs: &Runs<ThroughputRun>| median(runs.runs.iter().map(|run| run.seconds));
-        let loss = (1.0 - seconds(without) / seconds(with)) * 100.0;
-        println!("{name}: checkpoints each second cost {loss:.1} % of the rate");
+    for (name, contenders) in [
+        ("unlimited-1w", fast_contenders()),
+        ("unlimited-1w-copied", copying_contenders()),
+    ] {
+        let results = take_turns(&contenders, &case, name, options);
+        report.throughput(name, updates as f64 / 1e6, "M/s", &results)?;
+        if let [without, with] = results.as_slice() {
+            let seconds =
+                |runs: &Runs<ThroughputRun>| median(runs.runs.iter().map(|run| run.seconds));
+            let loss = (1.0 - seconds(without) / seconds(with)) * 100.0;
+            println!("{name}: checkpoints each second cost {loss:.1} % of the rate");
+        }
     }
     Ok(())
 }

@@ -12,10 +12,13 @@ use crate::common::text::data_folder;
 use crate::common::throughput::ThroughputRun;
 use crate::twins::open_loop::{Idle, OpenLoopCase};
 use crate::twins::timely_table::{Account, KEYS};
-use millstream_operators::{Job, Stream};
+use millstream_operators::{Job, KeyedContext, KeyedProcess, Stream, ValueState};
+use millstream_runtime::abomonate;
 use millstream_runtime::config::JobConfig;
 use millstream_runtime::job::JobHandle;
+use millstream_runtime::operator::UserResult;
 use millstream_runtime::record::Record;
+use millstream_runtime::state::{Abomonated, StateSpec};
 use millstream_runtime::watermark::WatermarkStrategy;
 use std::fs;
 use std::marker::PhantomData;
@@ -53,12 +56,22 @@ pub struct FullSpeedCase {
 
 /// The time of the updates without checkpoints.
 pub fn full_speed(case: &FullSpeedCase) -> ThroughputRun {
-    at_full_speed(case, None)
+    at_full_speed(case, None, updates)
 }
 
 /// The time of the updates with a checkpoint each second.
 pub fn full_speed_with_checkpoints(case: &FullSpeedCase) -> ThroughputRun {
-    at_full_speed(case, Some(Folder::new()))
+    at_full_speed(case, Some(Folder::new()), updates)
+}
+
+/// The same by a process function whose state has a codec of its own, which copies memory.
+pub fn full_speed_copied(case: &FullSpeedCase) -> ThroughputRun {
+    at_full_speed(case, None, copied_updates)
+}
+
+/// The same with a checkpoint each second.
+pub fn full_speed_copied_with_checkpoints(case: &FullSpeedCase) -> ThroughputRun {
+    at_full_speed(case, Some(Folder::new()), copied_updates)
 }
 
 /// A folder for checkpoints, on the disk that the workspace is on; removed in the end.
@@ -87,6 +100,42 @@ fn updates(job: &Job, load: Load) -> Stream<Counted> {
         .flat_map_with_state(Account::EMPTY, |account, due_ns| {
             (due_ns != OPENING).then(|| (account.update(due_ns), due_ns))
         })
+}
+
+abomonate!(Account {
+    count: u64,
+    recent: [u64; 13]
+});
+
+/// The same as a process function, whose state is written as it lies in memory.
+fn copied_updates(job: &Job, load: Load) -> Stream<Counted> {
+    job.timed_source("load", load, WatermarkStrategy::ascending())
+        .map(|due: Due| (due.key, due.due_ns))
+        .keyed()
+        .process("accounts", |states| Accounts {
+            account: states.value(StateSpec::new("account").with_codec(Abomonated::default())),
+        })
+}
+
+struct Accounts {
+    account: ValueState<Account>,
+}
+
+impl KeyedProcess for Accounts {
+    type Key = u64;
+    type In = u64;
+    type Out = Counted;
+
+    fn on_record(&mut self, due_ns: u64, ctx: &mut KeyedContext<'_, u64, Counted>) -> UserResult {
+        let key = *ctx.key();
+        let account = ctx.value(self.account);
+        let account = account.get_or_insert_with(|| Account::EMPTY);
+        if due_ns != OPENING {
+            let count = account.update(due_ns);
+            ctx.emit((key, (count, due_ns)));
+        }
+        Ok(())
+    }
 }
 
 fn config(workers: usize, spin: bool, folder: Option<&Folder>) -> JobConfig {
@@ -154,7 +203,11 @@ struct Span {
     answer: Answer,
 }
 
-fn at_full_speed(case: &FullSpeedCase, folder: Option<Folder>) -> ThroughputRun {
+fn at_full_speed(
+    case: &FullSpeedCase,
+    folder: Option<Folder>,
+    updates: fn(&Job, Load) -> Stream<Counted>,
+) -> ThroughputRun {
     let clock = Clock::start();
     let all = Arc::new(Mutex::new(Vec::new()));
     let job = Job::new("checkpoint");

@@ -87,8 +87,8 @@ fn damage_at_every_position_is_refused() {
 
 /// With the checksum put right again, what is left is the fingerprint and the lengths.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
-    let crc = crc32fast::hash(&bytes[CHECKSUM..]);
-    bytes[..CHECKSUM].copy_from_slice(&crc.to_le_bytes());
+    let right = checksum(&bytes[CHECKSUM..]);
+    bytes[..CHECKSUM].copy_from_slice(&right);
     bytes
 }
 

@@ -36,6 +36,7 @@ use super::codec::{Codec, Compact};
 use super::{BlockSink, BlockView, SHARDS, SliceBudget, Snapshot, StateDescriptor};
 use crate::error::Result;
 use crate::hash::{KeyGroups, stable_hash};
+use crate::prefetch::prefetch;
 use crate::record::Key;
 use crate::time::CheckpointId;
 use ledger::Ledger;
@@ -161,7 +162,8 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         let found = hashes.filter(|hash| {
             let shard = self.ledger.shard_at(*hash);
             let is = |entry: &Entry<K, S>| entry.twin() == 0; // nearly always the one
-            self.shards.find(shard, *hash, is).is_some()
+            let found = self.shards.find(shard, *hash, is);
+            found.inspect(|entry| prefetch(*entry)).is_some()
         });
         found.count()
     }

@@ -8,9 +8,11 @@ use super::bits::Bits;
 use super::ledger::{Barrier, Pause};
 use super::outbox::{Encoder, Outbox};
 use crate::hash::stable_hash;
+use crate::prefetch::prefetch;
 use crate::record::Key;
 use crate::state::SHARDS;
 use hashbrown::HashTable;
+use std::collections::VecDeque;
 
 /// When an entry changed. Periods, from barrier to barrier, are even numbers that rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +129,12 @@ impl Places {
         self.word = 0;
         self.unmarked = all;
         self.owed = if all { Owed::All } else { Owed::Changes };
+    }
+
+    /// Puts a place back.
+    fn pend(&mut self, place: usize) {
+        self.pending.set(place);
+        self.word = self.word.min(place / 64);
     }
 
     /// The next place where an entry may be that is to be encoded.
@@ -327,13 +335,26 @@ impl<K: Key, S> Shards<K, S> {
                 .iter_buckets()
                 .for_each(|place| places.pending.set(place));
         }
-        while let Some(place) = places.next_pending() {
-            let Some(entry) = entries.get_bucket_mut(place) else {
-                continue; // it was removed
+        let mut ahead = VecDeque::with_capacity(AHEAD + 1);
+        loop {
+            while ahead.len() <= AHEAD
+                && let Some(place) = places.next_pending()
+            {
+                if let Some(entry) = entries.get_bucket(place) {
+                    prefetch(entry);
+                    ahead.push_back(place);
+                }
+            }
+            let Some(entry) = ahead
+                .pop_front()
+                .and_then(|place| entries.get_bucket_mut(place))
+            else {
+                break;
             };
             if places.owes(entry.mark, outbox.now) {
                 encode(entry, shard, encoder, outbox);
                 if pause.is_due(outbox) {
+                    ahead.iter().for_each(|place| places.pend(*place));
                     return false;
                 }
             }
@@ -342,6 +363,9 @@ impl<K: Key, S> Shards<K, S> {
         true
     }
 }
+
+/// So many entries are asked for before they are encoded.
+const AHEAD: usize = 6;
 
 #[inline(never)]
 fn add<'e, K: Key, S>(
