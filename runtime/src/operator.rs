@@ -236,6 +236,11 @@ pub trait Emit<T> {
 
     /// Nothing more for now: what is buffered goes out.
     fn flush(&mut self) {}
+
+    /// How many records have gone into channels so far, by whatever is chained behind this.
+    fn sent(&self) -> u64 {
+        0
+    }
 }
 
 /// How many records an [`Output`] collects before it hands them on.
@@ -289,6 +294,11 @@ impl<T> Output<T> {
     /// The number of records put out so far.
     pub fn emitted(&self) -> u64 {
         self.emitted + self.buffer.len() as u64
+    }
+
+    /// How many records have gone into channels so far: what the chained steps have made of those put out.
+    pub(crate) fn sent(&self) -> u64 {
+        self.downstream.sent()
     }
 
     /// A record is tried: its results are not handed on before it has come through.

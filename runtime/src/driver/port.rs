@@ -28,11 +28,13 @@ pub(crate) type Changes = Rc<RefCell<ChangeBatch<Time>>>;
 /// The end of an operator's chain: puts batches into timely's channels.
 struct Channel<T> {
     pusher: PushCounter<Time, Tee<Time, Bundle<T>>>,
+    sent: u64,
 }
 
 impl<T: 'static> Emit<T> for Channel<T> {
     fn emit(&mut self, time: Time, records: &mut Vec<Record<T>>) -> Result<()> {
         if !records.is_empty() {
+            self.sent += records.len() as u64;
             Message::push_at(records, time, &mut self.pusher);
             records.clear();
         }
@@ -41,6 +43,10 @@ impl<T: 'static> Emit<T> for Channel<T> {
 
     fn flush(&mut self) {
         Push::<Message_<T>>::done(&mut self.pusher);
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent
     }
 }
 
@@ -85,7 +91,7 @@ impl<T: Data> PortType for Typed<T> {
         let (tee, helper) = Tee::new();
         let pusher = PushCounter::new(tee);
         let produced = Rc::clone(pusher.produced());
-        let emit: Box<dyn Emit<T>> = Box::new(Channel { pusher });
+        let emit: Box<dyn Emit<T>> = Box::new(Channel { pusher, sent: 0 });
         Box::new(OpenPort {
             emit: Box::new(emit),
             stream: Box::new(StreamParts::<T> {

@@ -7,7 +7,7 @@ use super::faults::{Fault, Faults, at_record};
 use super::port::{Receiver, Route};
 use crate::error::{BoxError, Result};
 use crate::metrics::OperatorMetrics;
-use crate::operator::Emit;
+use crate::operator::{BATCH_RECORDS, Emit};
 use crate::record::{Data, Record};
 use crate::time::Time;
 use std::any::Any;
@@ -164,10 +164,23 @@ fn run_alone<A: Data>(
     });
 }
 
+/// The most records that a step is given at first, before it is known how many it makes of one.
+const FIRST_PIECE: usize = 64;
+
+/// How many records make a batch of results, if `count` made `results`. Where they become no more, any number.
+fn piece(count: usize, results: usize) -> usize {
+    match results > count {
+        true => (count * BATCH_RECORDS / results).max(1),
+        false => usize::MAX,
+    }
+}
+
 /// A step in front of the next one.
 struct Chained<B, S> {
     step: S,
     buffer: Vec<Record<B>>,
+    /// The most records that the step is given at a time.
+    piece: usize,
     next: Box<dyn Emit<B>>,
     faults: Faults,
     metrics: Arc<OperatorMetrics>,
@@ -179,6 +192,7 @@ impl<B, S> Chained<B, S> {
         Chained {
             step,
             buffer: Vec::new(),
+            piece: FIRST_PIECE,
             next,
             metrics: worker.registry.operator(faults.node(), worker.worker),
             faults,
@@ -187,13 +201,50 @@ impl<B, S> Chained<B, S> {
     }
 
     /// All records at once; the first that fails ends the job.
-    fn apply<A>(&mut self, records: &mut Vec<Record<A>>, base: u64) -> Result<()>
+    fn apply_all<A>(&mut self, time: Time, records: &mut Vec<Record<A>>, base: u64) -> Result<()>
     where
         S: Step<A, B>,
     {
+        let count = records.len();
         let at = Position::new(&self.running, base);
         let applied = self.step.apply(records, &mut self.buffer, &at);
-        applied.map_err(|source| at_record(self.running.record.get(), source))
+        applied.map_err(|source| at_record(self.running.record.get(), source))?;
+        self.piece = piece(count, self.buffer.len());
+        self.hand_on(time)
+    }
+
+    /// The same, so many records at a time that their results are about a batch, which is handed on before more results
+    /// push it out of the cache.
+    fn apply_in_pieces<A>(
+        &mut self,
+        time: Time,
+        records: &mut Vec<Record<A>>,
+        mut base: u64,
+    ) -> Result<()>
+    where
+        S: Step<A, B>,
+    {
+        let mut piece = Vec::new();
+        let mut rest = records.drain(..);
+        while rest.len() > 0 {
+            piece.extend(rest.by_ref().take(self.piece));
+            let count = piece.len() as u64;
+            self.apply_all(time, &mut piece, base)?;
+            piece.clear();
+            base += count;
+        }
+        Ok(())
+    }
+
+    fn hand_on(&mut self, time: Time) -> Result<()> {
+        let count = self.buffer.len();
+        if count > 0 {
+            self.metrics.records_out.add(count as u64);
+            self.next.emit(time, &mut self.buffer)?;
+            self.buffer.clear();
+            self.buffer.reserve(count.min(BATCH_RECORDS)); // the next ones will be about as many
+        }
+        Ok(())
     }
 
     /// Each record on its own; those that fail leave nothing but what the error policy says.
@@ -237,18 +288,16 @@ impl<A: Data, B, S: Step<A, B>> Emit<A> for Chained<B, S> {
         self.metrics.records_in.add(records.len() as u64);
         if self.faults.are_tolerated() {
             self.try_each(time, records, base)?;
+            self.hand_on(time)?;
+        } else if records.len() <= self.piece {
+            self.apply_all(time, records, base)?;
         } else {
-            self.apply(records, base)?;
+            self.apply_in_pieces(time, records, base)?;
         }
         records.clear();
         match self.running.filtered.replace(filtered) {
             0 => {}
             filtered => self.metrics.filtered.add(filtered),
-        }
-        if !self.buffer.is_empty() {
-            self.metrics.records_out.add(self.buffer.len() as u64);
-            self.next.emit(time, &mut self.buffer)?;
-            self.buffer.clear();
         }
         // Left as it is after an error, which it names.
         self.running.node.set(host);
@@ -259,5 +308,9 @@ impl<A: Data, B, S: Step<A, B>> Emit<A> for Chained<B, S> {
 
     fn flush(&mut self) {
         self.next.flush();
+    }
+
+    fn sent(&self) -> u64 {
+        self.next.sent()
     }
 }

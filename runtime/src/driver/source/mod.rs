@@ -30,7 +30,7 @@ use crate::watermark::WatermarkStrategy;
 use batch::BatchState;
 pub use enumerate::AnyEnumerator;
 use flow::InFlight;
-use read::Reading;
+use read::{Pace, Reading};
 use splits::Splits;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -109,6 +109,7 @@ impl<S: Source> OperatorFactory for SourceFactory<S> {
             resumed: false,
             woken,
             in_flight: InFlight::new(&worker.config),
+            pace: Pace::default(),
             throttled_since_ns: None,
             batch: BatchState::Closed,
             state,
@@ -143,6 +144,7 @@ struct SourceDriver<S: Source> {
     /// A reader has called its waker.
     woken: Arc<AtomicBool>,
     in_flight: InFlight,
+    pace: Pace,
     /// Since when too much is under way.
     throttled_since_ns: Option<i64>,
     batch: BatchState,

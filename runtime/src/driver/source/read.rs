@@ -11,8 +11,8 @@ use crate::operator::BATCH_RECORDS;
 use crate::source::{Batch, ReadStatus, Source};
 use crate::time::EventTime;
 
-/// The most records of a turn in continuous mode: they are still in the cache when the next operator takes
-/// them.
+/// About the most records of a turn in continuous mode, read or made of those by the chained steps: they are still
+/// in the cache when the next operator takes them.
 const TURN_RECORDS: u64 = 4 * BATCH_RECORDS as u64;
 /// A split that is paused is looked at this often.
 const PAUSE_NS: i64 = 10_000_000;
@@ -30,6 +30,42 @@ pub(super) enum Reading {
     Asked,
 }
 
+/// How much of a source is read in a turn. Steps chained behind it may make many records of one, and all of those wait
+/// until the next operator has its turn: so they count like records that were read.
+pub(super) struct Pace {
+    /// How many records had been read, and how many sent, when the turn began.
+    began: (u64, u64),
+    /// The most records read at a time.
+    poll: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace {
+            began: (0, 0),
+            poll: BATCH_RECORDS,
+        }
+    }
+}
+
+impl Pace {
+    /// A turn begins, with so many records read and sent before it. If those of the last turn became more when they
+    /// were sent, fewer are read at a time.
+    fn begin(&mut self, read: u64, sent: u64) {
+        let (made_of, made) = (read - self.began.0, sent - self.began.1);
+        if made_of > 0 {
+            let most = TURN_RECORDS * made_of / made.max(1);
+            self.poll = (most.max(1) as usize).min(BATCH_RECORDS);
+        }
+        self.began = (read, sent);
+    }
+
+    /// Whether a turn is long enough, with so many records read and sent by now.
+    fn is_over(&self, read: u64, sent: u64) -> bool {
+        (read - self.began.0).max(sent - self.began.1) >= TURN_RECORDS
+    }
+}
+
 impl<S: Source> SourceDriver<S> {
     /// Reads until nothing is there, `limit` records were read, the turn is over or too much is under
     /// way.
@@ -42,7 +78,8 @@ impl<S: Source> SourceDriver<S> {
             return Ok(Reading::Dry);
         }
         let mut left = limit;
-        let before = self.metrics.records_in.get();
+        self.pace
+            .begin(self.metrics.records_in.get(), self.out.sent());
         loop {
             if self.in_flight.wants_tick(self.held.time().epoch) {
                 self.worker.report(Report::TickWanted);
@@ -60,7 +97,10 @@ impl<S: Source> SourceDriver<S> {
                 .as_ref()
                 .is_some_and(|s| s.max_drift_ms.is_some());
             let much = !self.worker.config.mode.is_micro_batch()
-                && (aligned || self.metrics.records_in.get() - before >= TURN_RECORDS);
+                && (aligned
+                    || self
+                        .pace
+                        .is_over(self.metrics.records_in.get(), self.out.sent()));
             if left == 0 || much || turn.is_over() {
                 return Ok(Reading::More);
             }
@@ -78,7 +118,7 @@ impl<S: Source> SourceDriver<S> {
                 return Ok(true); // the limit holds for all splits together
             }
             self.next_split %= self.splits.active.len();
-            let (status, count) = self.poll(self.next_split, (*left).min(BATCH_RECORDS))?;
+            let (status, count) = self.poll(self.next_split, (*left).min(self.pace.poll))?;
             *left -= count.min(*left);
             match status {
                 Some(ReadStatus::Finished) => {}
@@ -172,5 +212,39 @@ impl<S: Source> SourceDriver<S> {
         let paused = splits.iter().any(|s| s.paused);
         let paused = paused.then(|| now_ns + PAUSE_NS);
         [polls, idle, paused].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: u64 = BATCH_RECORDS as u64;
+
+    #[test]
+    fn a_turn_ends_with_what_was_read_or_with_what_was_made_of_it() {
+        let mut pace = Pace::default();
+        pace.begin(10, 500);
+        assert!(!pace.is_over(10 + TURN_RECORDS - 1, 500));
+        assert!(pace.is_over(10 + TURN_RECORDS, 500), "all filtered out");
+        assert!(pace.is_over(11, 500 + TURN_RECORDS), "one became many");
+    }
+
+    #[test]
+    fn the_more_becomes_of_a_record_the_fewer_are_read_at_a_time() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.poll, BATCH_RECORDS);
+        let (mut read, mut sent) = (0, 0);
+        for (each, poll) in [(1, BATCH), (16, BATCH / 4), (1_000_000, 1), (0, BATCH)] {
+            read += 100;
+            sent += 100 * each;
+            pace.begin(read, sent);
+            assert_eq!(pace.poll as u64, poll, "{each} of each");
+            pace.begin(read, sent);
+            assert_eq!(
+                pace.poll as u64, poll,
+                "a turn without records says nothing"
+            );
+        }
     }
 }
