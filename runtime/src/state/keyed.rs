@@ -277,16 +277,12 @@ impl<K: Key> KeyedBackend<K> {
     /// Whether an event-time timer is due at this watermark: it fires when its time is below, for then no
     /// record of its time or before is to come. After the end of input all fire.
     pub fn event_timer_due(&self, watermark: Watermark) -> bool {
-        let first = self.event.first();
-        first.is_some_and(|time| time < watermark || watermark == WATERMARK_MAX)
+        self.event.first().is_some_and(is_due_at(watermark))
     }
 
     /// Takes out the next event-time timer that is due; its key is the current one from then on.
     pub fn next_event_timer(&mut self, watermark: Watermark, now_ms: EventTime) -> Option<Timer> {
-        if !self.event_timer_due(watermark) {
-            return None;
-        }
-        let (key, time) = self.event.pop()?;
+        let (key, time) = self.event.pop(is_due_at(watermark))?;
         self.set_key(key, time.max(self.swept), now_ms);
         Some(Timer {
             time,
@@ -300,10 +296,7 @@ impl<K: Key> KeyedBackend<K> {
         watermark: Watermark,
         now_ms: EventTime,
     ) -> Option<Timer> {
-        if self.processing.first()? > now_ms {
-            return None;
-        }
-        let (key, time) = self.processing.pop()?;
+        let (key, time) = self.processing.pop(|time| time <= now_ms)?;
         self.set_key(key, watermark, now_ms);
         Some(Timer {
             time,
@@ -349,4 +342,9 @@ impl<K: Key> KeyedBackend<K> {
         visit(self.event.snapshot());
         visit(self.processing.snapshot());
     }
+}
+
+/// Whether an event-time timer is due at a watermark.
+fn is_due_at(watermark: Watermark) -> impl Fn(EventTime) -> bool {
+    move |time| time < watermark || watermark == WATERMARK_MAX
 }

@@ -9,6 +9,7 @@
 pub mod abomonated;
 mod blob;
 mod broadcast;
+mod calendar;
 mod cell;
 mod codec;
 mod keyed;
@@ -22,6 +23,7 @@ mod ttl;
 pub use abomonated::{Abomonated, Layout};
 pub use blob::BlobState;
 pub use broadcast::BroadcastState;
+pub use calendar::Calendar;
 pub use cell::Access;
 pub use codec::{Codec, Compact};
 pub use keyed::{EVENT_TIMERS, KeyedBackend, PROCESSING_TIMERS, StateId};

@@ -1,16 +1,15 @@
 //! Timers: calls to come, per key, at an event time or a processing time.
 //!
 //! The pending times of each key are keyed state like any other and go into the snapshot; beside them
-//! stands a calendar of `(time, slot)`, built after a restore. A time is in the calendar exactly
-//! once and only while it is pending, so a key that moves its timer with every record leaves nothing
-//! behind. Timers fire in order of time, those of one time in order of their key's slot.
+//! stands a [calendar](super::Calendar), built after a restore. Timers fire in order of time, those of one time in
+//! the order in which they were registered.
 
 use super::keyed::Current;
-use super::{KeyedTable, Slot, Snapshot};
+use super::{Calendar, KeyedTable, Slot, Snapshot};
 use crate::record::Key;
 use crate::time::EventTime;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Which of the two clocks a time is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -87,65 +86,76 @@ impl Times {
 /// The timers of one clock.
 pub(super) struct Timers<K> {
     table: KeyedTable<K, Times>,
-    calendar: BTreeSet<(EventTime, Slot)>,
+    calendar: Calendar,
+    /// How many are pending.
+    pending: usize,
 }
 
 impl<K: Key> Timers<K> {
     pub fn new(name: &str) -> Self {
         Timers {
             table: KeyedTable::new(name),
-            calendar: BTreeSet::new(),
+            calendar: Calendar::default(),
+            pending: 0,
         }
     }
 
     /// Builds the calendar from the restored table.
     pub fn open(&mut self) {
-        let times = self.table.iter();
-        self.calendar = times
-            .flat_map(|(slot, _, times)| times.iter().map(move |time| (time, slot)))
-            .collect();
+        for (slot, _, times) in self.table.iter() {
+            for time in times.iter() {
+                self.calendar.add(time, slot);
+                self.pending += 1;
+            }
+        }
     }
 
     /// Registers a timer for the current key; whether it was not pending already.
     pub fn register(&mut self, current: &Current<K>, time: EventTime) -> bool {
         let (key, hash) = current.key_and_hash();
-        let slot = match self.table.slot_hashed(key, hash) {
-            Some(slot) if self.table.at(slot).1.contains(time) => return false,
-            Some(slot) => {
-                self.table.touch(slot).1.add(time);
-                slot
-            }
+        let (slot, times) = match self.table.slot_hashed(key, hash) {
+            Some(slot) => (slot, self.table.at(slot).1),
             None => {
                 let times = Times::only(time);
-                self.table.insert_vacant(key.clone(), hash, times)
+                let slot = self.table.insert_vacant(key.clone(), hash, times);
+                self.note(time, slot);
+                return true;
             }
         };
-        self.calendar.insert((time, slot))
+        if times.contains(time) {
+            return false;
+        }
+        self.table.touch(slot).1.add(time);
+        self.note(time, slot);
+        true
+    }
+
+    fn note(&mut self, time: EventTime, slot: Slot) {
+        self.calendar.add(time, slot);
+        self.pending += 1;
+        let table = &self.table;
+        (self.calendar).tidy(self.pending, |time, slot| is_pending(table, slot, time));
     }
 
     /// Deletes a timer of the current key; whether it was pending.
     pub fn delete(&mut self, current: &Current<K>, time: EventTime) -> bool {
         let (key, hash) = current.key_and_hash();
-        let Some(slot) = self.table.slot_hashed(key, hash) else {
-            return false;
-        };
-        if !self.calendar.remove(&(time, slot)) {
-            return false;
-        }
-        self.take(slot, time);
-        true
+        let slot = self.table.slot_hashed(key, hash);
+        let taken = slot.and_then(|slot| self.take(slot, time));
+        let table = &self.table;
+        (self.calendar).pass_over(|time, slot| is_pending(table, slot, time));
+        taken.is_some()
     }
 
-    /// The earliest pending time.
+    /// The earliest pending time; one that is past already where a timer was deleted and registered again.
     #[inline]
     pub fn first(&self) -> Option<EventTime> {
-        self.calendar.first().map(|(time, _)| *time)
+        self.calendar.first()
     }
 
     /// The hashes of the keys whose timers are next.
     pub fn next_hashes(&self, timers: usize, hashes: &mut Vec<u64>) {
-        let next = self.calendar.iter().take(timers);
-        hashes.extend(next.map(|(_, slot)| slot.hash()));
+        hashes.extend(self.calendar.next(timers).map(Slot::hash));
     }
 
     /// Brings keys into the cache.
@@ -153,23 +163,37 @@ impl<K: Key> Timers<K> {
         self.table.warm(hashes.iter().copied())
     }
 
-    /// Takes out the earliest timer; returns its key and time.
-    pub fn pop(&mut self) -> Option<(K, EventTime)> {
-        let (time, slot) = self.calendar.pop_first()?;
-        Some((self.take(slot, time), time))
+    /// Takes out the earliest timer, if `is_due` says so of its time; returns its key and time.
+    pub fn pop(&mut self, is_due: impl Fn(EventTime) -> bool) -> Option<(K, EventTime)> {
+        while let Some((time, slot)) = self.calendar.pop(&is_due) {
+            if let Some(key) = self.take(slot, time) {
+                return Some((key, time));
+            }
+        }
+        None
     }
 
-    /// Takes a time out of a key's; returns the key.
-    fn take(&mut self, slot: Slot, time: EventTime) -> K {
-        if self.table.at(slot).1.rest.is_none() {
-            return self.table.remove_at(slot).0;
+    /// Takes a time out of a key's; returns the key, if it was pending.
+    fn take(&mut self, slot: Slot, time: EventTime) -> Option<K> {
+        let (_, times) = self.table.try_at(slot)?;
+        if !times.contains(time) {
+            return None;
+        }
+        self.pending -= 1;
+        if times.rest.is_none() {
+            return Some(self.table.remove_at(slot).0);
         }
         let (key, times) = self.table.touch(slot);
         times.remove(time);
-        key.clone()
+        Some(key.clone())
     }
 
     pub fn snapshot(&mut self) -> &mut dyn Snapshot {
         &mut self.table
     }
+}
+
+fn is_pending<K: Key>(table: &KeyedTable<K, Times>, slot: Slot, time: EventTime) -> bool {
+    let times = table.try_at(slot);
+    times.is_some_and(|(_, times)| times.contains(time))
 }

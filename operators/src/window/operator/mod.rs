@@ -351,7 +351,7 @@ where
     ) -> Result<Work, BoxError> {
         let mut budget = WORK_LIMIT;
         while budget > 0
-            && let Some((time, slot)) = self.engine.calendars.of(domain).pop(until)
+            && let Some((time, slot)) = self.engine.calendars.of(domain).pop(|time| time <= until)
         {
             budget -= 1;
             let entry = self.table.try_at(slot);
