@@ -129,9 +129,11 @@ impl<T> Spread<T> {
     /// Sends what waits, where it is at least `least` records.
     fn send(&mut self, least: usize) {
         for (buffer, target) in self.buffers.iter_mut().zip(&mut self.targets) {
-            if buffer.len() >= least {
+            let count = buffer.len();
+            if count >= least {
                 Message::push_at(buffer, self.time, target);
                 buffer.clear();
+                buffer.reserve(count); // the next ones will be about as many
             }
         }
     }
