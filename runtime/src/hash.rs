@@ -22,59 +22,24 @@ const fn fold(a: u64, b: u64) -> u64 {
     (wide as u64) ^ ((wide >> 64) as u64)
 }
 
-/// Up to sixteen bytes as two little-endian numbers, padded with zeros.
-///
-/// Keys of text differ in their length from one to the next, and each branch on a length is one that the
-/// processor guesses wrong: dearer than all of the hash. So from four bytes on this has none: four loads that may overlap,
-/// and what was loaded twice is shifted out.
+/// One to seven bytes as a little-endian number. Two loads that may overlap: cheaper than a copy of a length that is not known
+/// before.
 #[inline]
-fn padded_words(bytes: &[u8]) -> (u64, u64) {
-    let Some(last) = bytes.len().checked_sub(4) else {
-        return (padded_word(bytes), 0);
-    };
-    let quarter = |begin: usize| {
-        let at = begin.min(last);
-        let four = bytes[at..].first_chunk().expect("four bytes are there");
-        u64::from(u32::from_le_bytes(*four)) >> (8 * (begin - at)).min(32)
-    };
-    let word = |begin| quarter(begin) | quarter(begin + 4) << 32;
-    (word(0), word(8))
-}
-
-/// The same for up to three bytes.
-#[inline]
-fn padded_word(bytes: &[u8]) -> u64 {
-    match bytes {
-        [] => 0,
-        [first, .., last] => {
-            let middle = bytes.len() / 2;
-            u64::from(*first)
-                | u64::from(bytes[middle]) << (8 * middle)
-                | u64::from(*last) << (8 * (bytes.len() - 1))
-        }
-        [only] => u64::from(*only),
+fn short_word(bytes: &[u8]) -> u64 {
+    let last = bytes.len() - 1;
+    if let (Some(head), Some(tail)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (head, tail) = (u32::from_le_bytes(*head), u32::from_le_bytes(*tail));
+        return u64::from(head) | u64::from(tail) << (8 * (last - 3));
     }
+    let middle = bytes.len() / 2;
+    u64::from(bytes[0])
+        | u64::from(bytes[middle]) << (8 * middle)
+        | u64::from(bytes[last]) << (8 * last)
 }
 
 /// A [`Hasher`] without random state. Integers are taken in little-endian order.
 #[derive(Clone, Copy)]
 pub struct StableHasher(u64);
-
-impl StableHasher {
-    /// Takes whole words until at most two are left, which it returns. Apart, so that what short keys go through is
-    /// inlined.
-    #[inline(never)]
-    fn write_front<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let mut rest = bytes;
-        while let Some((word, behind)) = rest.split_first_chunk()
-            && rest.len() > 16
-        {
-            self.write_u64(u64::from_le_bytes(*word));
-            rest = behind;
-        }
-        rest
-    }
-}
 
 impl Default for StableHasher {
     #[inline]
@@ -91,16 +56,15 @@ impl Hasher for StableHasher {
 
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        let rest = match bytes.len() {
-            0..=16 => bytes,
-            _ => self.write_front(bytes),
-        };
-        let (first, second) = padded_words(rest);
-        let one = fold(self.0 ^ first, MULTIPLIER_2);
-        let two = fold(one ^ second, MULTIPLIER_2);
-        // Chosen, not branched upon: see `padded_words`.
-        let after = if rest.len() > 8 { two } else { one };
-        self.0 = if rest.is_empty() { self.0 } else { after };
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            let word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight bytes"));
+            self.write_u64(word);
+        }
+        let rest = chunks.remainder();
+        if !rest.is_empty() {
+            self.write_u64(short_word(rest));
+        }
         self.write_u64(bytes.len() as u64);
     }
 
@@ -236,14 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn words_are_padded_with_zeros() {
-        for length in 0..=16 {
-            let bytes: Vec<u8> = (0..length as u8).map(|at| 0xF1 ^ at).collect();
-            let mut padded = [0; 16];
-            padded[..length].copy_from_slice(&bytes);
-            let padded = u128::from_le_bytes(padded);
-            let expected = (padded as u64, (padded >> 64) as u64);
-            assert_eq!(padded_words(&bytes), expected, "{length} bytes");
+    fn short_words_are_padded_with_zeros() {
+        for length in 1..8 {
+            let bytes: Vec<u8> = (0..length as u8).map(|at| 0xF1 + at).collect();
+            let mut word = [0; 8];
+            word[..length].copy_from_slice(&bytes);
+            assert_eq!(short_word(&bytes), u64::from_le_bytes(word));
         }
     }
 
