@@ -63,6 +63,23 @@ struct Firing {
     next: Vec<Slot>,
 }
 
+/// A window was fired for a key.
+struct Fired {
+    /// What it cost, in merges.
+    cost: usize,
+    next: Next,
+}
+
+/// What comes next for a key.
+enum Next {
+    /// This window.
+    Due(i64),
+    /// Late records, until this window can take none any more.
+    Waiting(i64),
+    /// Nothing is left of it.
+    Nothing,
+}
+
 /// What the watermark says of windows.
 struct Past {
     watermark: Watermark,
@@ -223,33 +240,41 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         {
             let number = slices.due;
             let window = self.slicing.window(number);
-            let next = self.fire(slot, window, out).1.due;
-            if next != NO_WINDOW {
-                self.due.entry(next).or_default().push(slot);
+            if let Some(Fired { next, .. }) = self.fire(slot, number, window, out) {
+                match next {
+                    Next::Due(next) => self.due.entry(next).or_default().push(slot),
+                    Next::Waiting(last) => self.waiting.entry(last).or_default().push(slot),
+                    Next::Nothing => {}
+                }
             }
         }
     }
 
-    /// Fires the window that is due for a key; returns the cost, in merges, and what is left of the key's slices.
+    /// Fires a window for a key, if it is due for it.
     #[inline]
     fn fire(
         &mut self,
         slot: Slot,
+        number: i64,
         window: Window,
         out: &mut Output<Windowed<K, G::Out>>,
-    ) -> (usize, &Slices<G::Acc>) {
+    ) -> Option<Fired> {
         let slicing = &self.slicing;
-        let (key, slices) = self.table.touch(slot);
+        let (key, slices) = self.table.try_touch(slot)?;
+        if slices.due != number {
+            return None;
+        }
         let (value, cost) = slices.fire(self.past.kept_from, slicing, &*self.aggregator);
         let key = key.clone();
         out.push(window.end - 1, Windowed { window, key, value });
-        if slices.due == NO_WINDOW
-            && let Some(newest) = slices.newest()
-        {
-            let last = slicing.last_window(newest);
-            self.waiting.entry(last).or_default().push(slot);
-        }
-        (cost, slices)
+        let next = match slices.due {
+            NO_WINDOW => match slices.newest() {
+                Some(newest) => Next::Waiting(slicing.last_window(newest)),
+                None => Next::Nothing,
+            },
+            next => Next::Due(next),
+        };
+        Some(Fired { cost, next })
     }
 
     /// The next window that is due, if any.
@@ -272,19 +297,14 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
                 if firing.slots.len().is_multiple_of(WARM) {
                     self.warm(&firing.slots.as_slice()[..WARM.min(firing.slots.len())]);
                 }
-                let is_due = self
-                    .table
-                    .try_at(slot)
-                    .is_some_and(|(_, slices)| slices.due == number);
-                if !is_due {
+                let Some(Fired { cost, next }) = self.fire(slot, number, firing.window, out) else {
                     continue;
-                }
-                let (cost, left) = self.fire(slot, firing.window, out);
-                match left.due {
-                    NO_WINDOW if left.is_empty() => drop(self.table.remove_at(slot)),
-                    NO_WINDOW => {}
-                    next if next == number + 1 => firing.next.push(slot),
-                    next => self.due.entry(next).or_default().push(slot),
+                };
+                match next {
+                    Next::Due(next) if next == number + 1 => firing.next.push(slot),
+                    Next::Due(next) => self.due.entry(next).or_default().push(slot),
+                    Next::Waiting(last) => self.waiting.entry(last).or_default().push(slot),
+                    Next::Nothing => drop(self.table.remove_at(slot)),
                 }
                 *budget = budget.saturating_sub(1 + cost);
                 if *budget == 0 {
@@ -304,15 +324,14 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
     /// Brings what the next keys fire from into the cache. One key after the other would wait for memory twice;
     /// here all of them wait together.
     fn warm(&self, slots: &[Slot]) {
-        let slices = || {
-            slots
-                .iter()
-                .filter_map(|slot| Some(self.table.try_at(*slot)?.1))
-        };
-        let read = slices()
-            .map(|slices| slices.due as usize)
-            .fold(0, usize::wrapping_add)
-            ^ slices().map(Slices::warm).fold(0, usize::wrapping_add);
+        let mut found = [None; WARM];
+        let mut read = 0;
+        for (found, slot) in found.iter_mut().zip(slots) {
+            *found = self.table.try_at(*slot).map(|(_, slices)| slices);
+            read ^= found.map_or(0, |slices| slices.due as usize);
+        }
+        let behind = found.into_iter().flatten().map(Slices::warm);
+        let read = behind.fold(read, usize::wrapping_add);
         std::hint::black_box(read); // what is read for nothing would not be read
     }
 

@@ -65,8 +65,8 @@ impl Slot {
 /// How many keys to look up at once before their states are changed: so many entries fit the first cache.
 pub const LOOKUPS: usize = 64;
 
-/// A table of fewer keys is in the first two caches anyway.
-const LARGE: usize = 32_768;
+/// A table of fewer bytes is in the first two caches anyway.
+const LARGE_BYTES: usize = 1 << 20;
 
 /// A hash table from keys to states that is snapshotted incrementally; see the module's
 /// documentation. `C` encodes the states; keys are always in the compact codec.
@@ -212,7 +212,7 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
     /// pays then.
     #[inline]
     pub fn is_large(&self) -> bool {
-        self.len() >= LARGE
+        self.len() * size_of::<Entry<K, S>>() >= LARGE_BYTES
     }
 
     /// Computes the hashes of keys that are about to be looked up. In a large table it also brings

@@ -1,6 +1,6 @@
 //! States by key and namespace: a table for each namespace.
 
-use super::LARGE;
+use super::LARGE_BYTES;
 use super::ledger::Ledger;
 use super::outbox::InNamespace;
 use super::shards::{Entry, Shards};
@@ -203,7 +203,7 @@ impl<K: Key, N: Data + Ord, S: 'static, C: Codec<S>> NamespacedTable<K, N, S, C>
     /// then.
     #[inline]
     pub fn is_large(&self) -> bool {
-        self.len >= LARGE
+        self.len * size_of::<Entry<K, S>>() >= LARGE_BYTES
     }
 
     /// Brings the entry of a key with this stable hash into the cache. Returns a number that means nothing, so that it is not
