@@ -72,6 +72,7 @@ fn cases(quick: bool) -> Vec<(String, OpenLoopCase)> {
                 schedule: Schedule::new(rate_per_s, KEYS, warm_up_ms, seconds),
                 workers: 1,
                 idle: Idle::Spin,
+                opened_keys: 0, // each contender opens all of them
             };
             (format!("spin-1w-{rate}"), case)
         })

@@ -3,14 +3,14 @@
 
 use super::Tally;
 use super::latency::{Counted, Recorders, merged, recorder};
-use super::load::{Load, OPENING};
+use super::load::Load;
 use crate::common::answer::Answer;
 use crate::common::latency::LatencyRun;
 use crate::common::load::{Clock, Due, Schedule};
 use crate::common::process;
 use crate::common::text::data_folder;
 use crate::common::throughput::ThroughputRun;
-use crate::twins::open_loop::{Idle, OpenLoopCase};
+use crate::twins::open_loop::{Idle, OPENING, OpenLoopCase};
 use crate::twins::timely_table::{Account, KEYS};
 use millstream_operators::{Job, KeyedContext, KeyedProcess, Stream, ValueState};
 use millstream_runtime::abomonate;

@@ -29,7 +29,7 @@ pub fn latency(case: &OpenLoopCase) -> LatencyRun {
         schedule: case.schedule,
         clock,
         workers: case.workers,
-        opened_keys: 0,
+        opened_keys: case.opened_keys,
     };
     job.timed_source("load", load, WatermarkStrategy::ascending())
         .map(|due: Due| (due.key, due.due_ns))

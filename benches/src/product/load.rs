@@ -2,15 +2,13 @@
 //! opens its state.
 
 use crate::common::load::{Clock, Due, Schedule, Share};
+use crate::twins::open_loop::OPENING;
 use millstream_runtime::Result;
 use millstream_runtime::source::{
     Batch, FixedSplits, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader,
 };
 use std::ops::Range;
 use std::time::Duration;
-
-/// The due time of a record that only opens the state of its key.
-pub const OPENING: u64 = 0;
 
 /// A source of one split per worker.
 pub struct Load {

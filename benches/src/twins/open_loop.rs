@@ -6,6 +6,7 @@ use crate::common::latency::{LatencyRun, Recorder};
 use crate::common::load::{Clock, Due, Schedule};
 use crate::common::machine;
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 use timely::container::CapacityContainerBuilder;
@@ -33,7 +34,20 @@ pub struct OpenLoopCase {
     pub workers: usize,
     /// What they do between records.
     pub idle: Idle,
+    /// Keys below this are opened, as fast as can be, by a record each before the first one that is due.
+    pub opened_keys: u64,
 }
+
+impl OpenLoopCase {
+    /// The keys that a worker, or a split of the source, opens.
+    pub fn opening(&self, worker: usize) -> Range<u64> {
+        let bound = |worker: usize| self.opened_keys * worker as u64 / self.workers as u64;
+        bound(worker)..bound(worker + 1)
+    }
+}
+
+/// The due time of a record that only opens the state of its key.
+pub const OPENING: u64 = 0;
 
 /// One output row: the key, its count so far, and when the record was due.
 pub type Counted = (u64, u64, u64);
@@ -81,12 +95,21 @@ fn merged(results: Vec<Result<Recorder, String>>) -> LatencyRun {
 fn due_records(scope: Scope<'_, u64>, case: OpenLoopCase, clock: Clock) -> StreamVec<'_, u64, Due> {
     source(scope, "due records", move |capability, info| {
         let activator = scope.activator_for(info.address);
+        let mut opening = case.opening(scope.index());
         let mut share = case.schedule.share(scope.index(), scope.peers());
         let mut capability = Some(capability);
         move |output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<Due>>>| {
             let Some(held) = capability.as_mut() else {
                 return;
             };
+            if !opening.is_empty() {
+                let mut session = output.session(held);
+                for key in opening.by_ref().take(BATCH) {
+                    let due_ns = OPENING;
+                    session.give(Due { key, due_ns });
+                }
+                return activator.activate();
+            }
             let now_ns = clock.now_ns();
             if now_ns / NS_PER_TICK > *held.time() {
                 held.downgrade(&(now_ns / NS_PER_TICK));
