@@ -66,7 +66,7 @@ impl Slot {
 pub const LOOKUPS: usize = 64;
 
 /// A table of fewer bytes is in the first two caches anyway.
-const LARGE_BYTES: usize = 1 << 20;
+const LARGE_BYTES: usize = 8 << 20;
 
 /// A hash table from keys to states that is snapshotted incrementally; see the module's
 /// documentation. `C` encodes the states; keys are always in the compact codec.
