@@ -4,6 +4,7 @@
 use millstream_runtime::clock::{Clock, SystemClock};
 use millstream_runtime::source::{Batch, FixedSplits, ReadStatus, SplitEnumerator, SplitReader};
 use millstream_runtime::{Error, ErrorKind, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Something that is taken by the first who asks.
@@ -39,7 +40,10 @@ pub(crate) struct RunSplit(String);
 impl RunSplit {
     /// The split of this run.
     pub fn new(name: &str) -> Self {
-        RunSplit(format!("{name} {}", SystemClock::new().now_ms()))
+        /// Several may be made in one millisecond.
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        RunSplit(format!("{name} {}.{made}", SystemClock::new().now_ms()))
     }
 
     /// The enumerator of a source that has this split alone.

@@ -89,7 +89,7 @@ impl<T: Data> Source for RecvSource<T> {
                     .with_source(error)
             })?;
         Ok(Box::new(Reader {
-            records: source.open(split, position, context)?,
+            records: source.reader(position, context)?,
             failed,
         }))
     }

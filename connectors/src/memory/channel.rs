@@ -1,14 +1,15 @@
 //! A bounded channel into a job, for programs that embed one.
 //!
 //! At-most-once across restarts: records are gone from the channel when they have been read. The
-//! snapshot holds the number of records read, for people to look at only.
+//! snapshot holds the number of records read, for people to look at only. A run that goes on from a checkpoint
+//! has a channel of its own, which is read from its beginning.
 
-use crate::once::Once;
+use crate::once::{Once, RunSplit};
 use crate::position;
 use millstream_runtime::Result;
 use millstream_runtime::record::{Data, NO_TIME, Record};
 use millstream_runtime::source::{
-    Batch, FixedSplits, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader, Waker,
+    Batch, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader, Waker,
 };
 use millstream_runtime::time::EventTime;
 use std::collections::VecDeque;
@@ -51,8 +52,11 @@ pub fn channel<T>(capacity: usize) -> (ChannelHandle<T>, ChannelSource<T>) {
         capacity,
         handles: AtomicUsize::new(1),
     });
-    let receiver = Receiver(shared.clone());
-    (ChannelHandle(shared), ChannelSource(Once::new(receiver)))
+    let source = ChannelSource {
+        receiver: Once::new(Receiver(shared.clone())),
+        run: RunSplit::new("channel"),
+    };
+    (ChannelHandle(shared), source)
 }
 
 struct Shared<T> {
@@ -178,7 +182,31 @@ impl<T> Drop for ChannelHandle<T> {
 }
 
 /// The reading end of a [`channel`]: a source of one split. Can be read by one job, once.
-pub struct ChannelSource<T>(Once<Receiver<T>>);
+pub struct ChannelSource<T> {
+    receiver: Once<Receiver<T>>,
+    run: RunSplit,
+}
+
+impl<T: Data> ChannelSource<T> {
+    /// The reader of the channel.
+    pub(crate) fn reader(
+        &self,
+        position: Option<&[u8]>,
+        context: &ReaderContext,
+    ) -> Result<Box<dyn SplitReader<T>>> {
+        let read = match position {
+            Some(bytes) => position::decode::<1>(VERSION, bytes, "the channel")?[0],
+            None => 0,
+        };
+        let receiver = self.receiver.take("a channel")?;
+        Ok(Box::new(Reader {
+            receiver,
+            read,
+            present: None,
+            context: context.clone(),
+        }))
+    }
+}
 
 /// Whoever holds it reads; when it is dropped, senders are told.
 struct Receiver<T>(Arc<Shared<T>>);
@@ -199,26 +227,19 @@ impl<T: Data> Source for ChannelSource<T> {
     }
 
     fn enumerator(&self) -> Result<Box<dyn SplitEnumerator<String>>> {
-        Ok(Box::new(FixedSplits(vec!["channel".to_string()])))
+        Ok(self.run.enumerator())
     }
 
     fn open(
         &self,
-        _: &String,
+        split: &String,
         position: Option<&[u8]>,
         context: &ReaderContext,
     ) -> Result<Box<dyn SplitReader<T>>> {
-        let read = match position {
-            Some(bytes) => position::decode::<1>(VERSION, bytes, "the channel")?[0],
-            None => 0,
-        };
-        let receiver = self.0.take("a channel")?;
-        Ok(Box::new(Reader {
-            receiver,
-            read,
-            present: None,
-            context: context.clone(),
-        }))
+        match self.run.over(split, position) {
+            Some(over) => Ok(over),
+            None => self.reader(position, context),
+        }
     }
 }
 
@@ -273,7 +294,26 @@ mod tests {
         source: &ChannelSource<T>,
         context: &ReaderContext,
     ) -> Box<dyn SplitReader<T>> {
-        source.open(&"channel".into(), None, context).unwrap()
+        source.open(&split(source), None, context).unwrap()
+    }
+
+    fn split<T: Data>(source: &ChannelSource<T>) -> String {
+        source.enumerator().unwrap().discover().unwrap().remove(0)
+    }
+
+    /// The split of the run before was finished, or has records that nobody has any more.
+    #[test]
+    fn the_next_run_reads_its_own_channel() {
+        let (_, source) = channel::<char>(1);
+        let position = open(&source, &reader_context()).position();
+        let (handle, source) = channel(1);
+        handle.send('a').unwrap();
+        let before = source.open(&"channel 5".into(), Some(&position), &reader_context());
+        let mut before = before.unwrap();
+        assert_eq!(before.position(), position);
+        assert_eq!(drain(&mut *before, 1).unwrap().1, ReadStatus::Finished);
+        let (records, _) = drain(&mut *open(&source, &reader_context()), 1).unwrap();
+        assert_eq!(records, [Record::new(NO_TIME, 'a')]);
     }
 
     #[test]
@@ -339,7 +379,7 @@ mod tests {
             handle.try_send(2),
             Err(TrySendError::Disconnected(2))
         ));
-        let error = error_of(source.open(&"channel".into(), None, &reader_context()));
+        let error = error_of(source.open(&split(&source), None, &reader_context()));
         assert!(error.contains("second time"), "{error}");
     }
 
