@@ -23,12 +23,26 @@ fn contenders() -> Vec<Contender<OpenLoopCase, LatencyRun>> {
     ]
 }
 
+/// The same and, with a checkpoint each second, Millstream.
+fn contenders_with_checkpoints() -> Vec<Contender<OpenLoopCase, LatencyRun>> {
+    let mut contenders = contenders();
+    contenders.push(Contender::new(
+        "checkpoints",
+        product::latency_with_checkpoints,
+    ));
+    contenders
+}
+
 fn main() -> std::io::Result<ExitCode> {
     let options = Options::from_args("latency");
     let mut report = Report::open("latency", &options)?;
     print_latency_head();
     for (name, case) in cases(options.quick) {
-        let results = take_turns(&contenders(), &case, &name, &options);
+        let contenders = match name.ends_with("10k") {
+            true => contenders_with_checkpoints(),
+            false => contenders(),
+        };
+        let results = take_turns(&contenders, &case, &name, &options);
         report.latency(&name, &results)?;
     }
     Ok(report.finish())
@@ -42,7 +56,7 @@ fn cases(quick: bool) -> Vec<(String, OpenLoopCase)> {
         idle,
         opened_keys,
     };
-    let mut cases = Vec::new();
+    let mut cases = vec![("spin-1w-10k".into(), case(10_000, 1, Idle::Spin, KEYS))];
     for (idle_name, idle) in [("spin", Idle::Spin), ("park", Idle::Park)] {
         for workers in [1, 2] {
             for (rate_name, rate_per_s) in [("1k", 1_000), ("100k", 100_000), ("1M", 1_000_000)] {

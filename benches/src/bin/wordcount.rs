@@ -23,6 +23,7 @@ fn updates_contenders(workers: usize) -> Vec<WordCount> {
     ];
     if workers == 1 {
         contenders.push(Contender::new("bare", bare::word_updates));
+        contenders.push(Contender::new("plain", bare::plain_word_updates));
     }
     contenders
 }

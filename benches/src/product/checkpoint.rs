@@ -75,10 +75,10 @@ pub fn full_speed_copied_with_checkpoints(case: &FullSpeedCase) -> ThroughputRun
 }
 
 /// A folder for checkpoints, on the disk that the workspace is on; removed in the end.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
+    pub fn new() -> Folder {
         let path = data_folder().join(format!("checkpoints-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("the folder can be made");
@@ -138,7 +138,7 @@ impl KeyedProcess for Accounts {
     }
 }
 
-fn config(workers: usize, spin: bool, folder: Option<&Folder>) -> JobConfig {
+pub(super) fn config(workers: usize, spin: bool, folder: Option<&Folder>) -> JobConfig {
     JobConfig {
         workers,
         spin,

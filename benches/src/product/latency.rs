@@ -1,12 +1,12 @@
 //! The latency bench: a source of due records, an exchange, a rolling count per key, a sink that records.
 
 use super::Tally;
+use super::checkpoint::{Folder, config};
 use super::load::Load;
 use crate::common::latency::{LatencyRun, Recorder};
 use crate::common::load::{Clock, Due, Schedule};
 use crate::twins::open_loop::{Idle, OpenLoopCase};
 use millstream_operators::Job;
-use millstream_runtime::config::JobConfig;
 use millstream_runtime::record::Record;
 use millstream_runtime::sink::Sink;
 use millstream_runtime::watermark::WatermarkStrategy;
@@ -21,6 +21,15 @@ pub(super) type Recorders = Arc<Mutex<Vec<Vec<Recorder>>>>;
 
 /// Runs Millstream once.
 pub fn latency(case: &OpenLoopCase) -> LatencyRun {
+    run(case, None)
+}
+
+/// The same, exactly-once, with a checkpoint each second.
+pub fn latency_with_checkpoints(case: &OpenLoopCase) -> LatencyRun {
+    run(case, Some(Folder::new()))
+}
+
+fn run(case: &OpenLoopCase, folder: Option<Folder>) -> LatencyRun {
     let case = *case;
     let clock = Clock::start();
     let all = Recorders::default();
@@ -38,11 +47,7 @@ pub fn latency(case: &OpenLoopCase) -> LatencyRun {
             *counted = (counted.0 + 1, due_ns);
         })
         .sink("recorder", recorder(&all, case.schedule, clock));
-    let config = JobConfig {
-        workers: case.workers,
-        spin: case.idle == Idle::Spin,
-        ..Default::default()
-    };
+    let config = config(case.workers, case.idle == Idle::Spin, folder.as_ref());
     let handle = job.start(config).expect("the job starts");
     handle.wait().expect("the job ends well");
     merged(&all, &case.schedule)

@@ -10,7 +10,7 @@ pub mod metrics;
 mod windows;
 mod wordcount;
 
-pub use latency::latency;
+pub use latency::{latency, latency_with_checkpoints};
 pub use windows::{process, sessions, sliding, windows, windows_with};
 pub use wordcount::{word_totals, word_updates, word_updates_with};
 

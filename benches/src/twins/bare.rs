@@ -8,6 +8,9 @@ use crate::common::answer::Answer;
 use crate::common::text::{LineChunks, words};
 use crate::common::throughput::{ThroughputRun, timed};
 use crate::common::window_events::{event, watermark_ms};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 
 /// Events between two looks at the watermark.
 const WATERMARK_EVERY: u64 = 4_096;
@@ -42,6 +45,26 @@ pub fn word_updates(case: &WordCountCase) -> ThroughputRun {
             let count = table.add(word_hash(word), word, 1);
             answer.add_word(word.as_bytes(), count);
         });
+        answer
+    })
+}
+
+/// The same as one would write it without a second thought: lines, words, the standard library's map.
+pub fn plain_word_updates(case: &WordCountCase) -> ThroughputRun {
+    timed(|| {
+        let text = File::open(&case.path).expect("the text is there");
+        let mut counts: HashMap<String, u64> = HashMap::new();
+        let mut answer = Answer::default();
+        for line in BufReader::new(text).lines() {
+            for word in words(&line.expect("the text is readable")) {
+                let count = match counts.get_mut(word) {
+                    Some(count) => count,
+                    None => counts.entry(word.to_owned()).or_default(),
+                };
+                *count += 1;
+                answer.add_word(word.as_bytes(), *count);
+            }
+        }
         answer
     })
 }

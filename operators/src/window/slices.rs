@@ -14,8 +14,9 @@ use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// The slices of a key.
+/// The slices of a key. What a record needs comes first, so that it lies together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[repr(C)]
 pub(super) struct Slices<A> {
     /// The next window to fire: those below have fired or were empty. [`NO_WINDOW`] when the rest is only kept
     /// for late records.
