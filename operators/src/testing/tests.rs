@@ -145,24 +145,59 @@ fn windows_leave_no_state_and_late_records_are_a_stream() {
     assert_eq!(harness.keys(), 0);
 }
 
+/// The watermark goes back in a restore to the least of all workers'. A window that has fired for a key does not fire
+/// anew: a record of it updates its result.
+#[test]
+fn a_window_that_has_fired_is_updated_after_its_watermark_went_back() {
+    let (late, _) = SideTag::<(u8, u64)>::new("late").collect();
+    let windows = Tumbling::of(Duration::from_millis(20));
+    let mut harness = Harness::new(move || {
+        TumblingOperator::new(windows, 10, Arc::new(Count), late.clone().into_output())
+    });
+    let counts = |harness: &mut Harness<TumblingOperator<u8, u64, Count>>| -> Vec<(u8, u64)> {
+        let rows = harness.take_values().into_iter();
+        rows.map(|row| (row.key, row.value)).collect()
+    };
+    harness.record(5, (1, 0));
+    harness.watermark(25);
+    assert_eq!(counts(&mut harness), [(1, 1)]);
+    harness.instances[0].context.watermark = 15;
+    harness.restart();
+    harness.batch([(6, (1, 0)), (7, (2, 0)), (8, (1, 0))]);
+    assert_eq!(counts(&mut harness), [(1, 2), (1, 3)]);
+    harness.watermark(20);
+    assert_eq!(counts(&mut harness), [(2, 1)]);
+    harness.record(9, (1, 0));
+    assert_eq!(counts(&mut harness), [(1, 4)]);
+    harness.watermark(30);
+    assert!(counts(&mut harness).is_empty());
+    assert_eq!(harness.keys(), 0);
+}
+
 /// A table of many panes is searched for many records at once: for panes that are there, that are not, and that a
 /// record of the same search makes.
 #[test]
 fn windows_of_many_keys_count_as_those_of_few_do() {
-    const KEYS: u64 = 40_000;
+    const KEYS: u64 = 70_000;
+    /// So large that this many of them are more than the nearest caches hold.
+    type Large = [u64; 16];
+    let large = |key: u64| -> Large { [key; 16] };
     let windows = Tumbling::of(Duration::from_millis(20));
-    let (late, _) = SideTag::<(u64, u64)>::new("late").collect();
+    let (late, _) = SideTag::<(Large, u64)>::new("late").collect();
     let mut harness = Harness::new(move || {
         TumblingOperator::new(windows, 0, Arc::new(Count), late.clone().into_output())
     });
-    harness.batch((0..KEYS).map(|key| (5, (key, 0))));
-    let more = (0..KEYS + 100).flat_map(|key| [(6, (key, 0)), (25, (key, 0)), (7, (key, 0))]);
+    harness.batch((0..KEYS).map(|key| (5, (large(key), 0))));
+    let more = (0..KEYS + 100).flat_map(|key| {
+        let key = large(key);
+        [(6, (key, 0)), (25, (key, 0)), (7, (key, 0))]
+    });
     harness.batch(more);
     harness.watermark(20);
     let rows = harness.take();
     assert_eq!(rows.len() as u64, KEYS + 100);
     for row in rows {
-        let expected = if row.value.key < KEYS { 3 } else { 2 };
+        let expected = if row.value.key[0] < KEYS { 3 } else { 2 };
         assert_eq!((row.value.window.start, row.value.value), (0, expected));
     }
     harness.watermark(40);

@@ -137,7 +137,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
         if self.current.window.end <= context.watermark {
             self.place_behind(record, hash, out);
         } else {
-            self.open_pane(record, hash);
+            self.open_pane(record, hash, out);
         }
         Ok(())
     }
@@ -175,8 +175,20 @@ impl<K: Key, V: Data, G: Aggregator<V>> TumblingOperator<K, V, G> {
 
     /// Adds a record to a window that has no pane for its key.
     #[inline(never)]
-    fn open_pane(&mut self, record: Record<(K, V)>, hash: u64) {
-        let panes = self.table.open((false, self.current.window.start));
+    fn open_pane(
+        &mut self,
+        record: Record<(K, V)>,
+        hash: u64,
+        out: &mut Output<Windowed<K, G::Out>>,
+    ) {
+        let start = self.current.window.start;
+        // After a restore the watermark, the least of all workers', may lie before what this key has fired.
+        if let Some(fired) = self.table.space(&(true, start))
+            && self.table.get(fired, &record.value.0).is_some()
+        {
+            return self.place_behind(record, hash, out);
+        }
+        let panes = self.table.open((false, start));
         self.current.panes = Some(panes);
         let (key, value) = record.value;
         let mut pane = self.aggregator.create();
