@@ -2,7 +2,7 @@
 //! opens its state.
 
 use crate::common::load::{Clock, Due, Schedule, Share};
-use crate::twins::open_loop::OPENING;
+use crate::twins::open_loop::{OPENING, part_of};
 use millstream_runtime::Result;
 use millstream_runtime::source::{
     Batch, FixedSplits, ReadStatus, ReaderContext, Source, SplitEnumerator, SplitReader,
@@ -42,9 +42,8 @@ impl Source for Load {
         _: &ReaderContext,
     ) -> Result<Box<dyn SplitReader<Due>>> {
         let split: usize = split.parse().expect("made above");
-        let bound = |split: usize| self.opened_keys * split as u64 / self.workers as u64;
         Ok(Box::new(Reader {
-            opening: bound(split)..bound(split + 1),
+            opening: part_of(self.opened_keys, split, self.workers),
             share: self.schedule.share(split, self.workers),
             clock: self.clock,
         }))

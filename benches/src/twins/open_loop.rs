@@ -41,9 +41,14 @@ pub struct OpenLoopCase {
 impl OpenLoopCase {
     /// The keys that a worker, or a split of the source, opens.
     pub fn opening(&self, worker: usize) -> Range<u64> {
-        let bound = |worker: usize| self.opened_keys * worker as u64 / self.workers as u64;
-        bound(worker)..bound(worker + 1)
+        part_of(self.opened_keys, worker, self.workers)
     }
+}
+
+/// One of so many even parts of the keys.
+pub fn part_of(keys: u64, part: usize, parts: usize) -> Range<u64> {
+    let bound = |part: usize| keys * part as u64 / parts as u64;
+    bound(part)..bound(part + 1)
 }
 
 /// The due time of a record that only opens the state of its key.

@@ -5,11 +5,10 @@
 //! Stale entries are thrown out when there are more of them than of others.
 
 use super::Slot;
-use crate::hash::StableHasher;
+use super::table::SlotSet;
 use crate::time::EventTime;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::hash::BuildHasherDefault;
+use std::collections::{BTreeMap, VecDeque};
 
 /// So few stale entries are not worth a look.
 const SPARE: usize = 1024;
@@ -123,7 +122,7 @@ impl Calendar {
             return;
         }
         self.entries = 0;
-        let mut seen: HashSet<Slot, BuildHasherDefault<StableHasher>> = HashSet::default();
+        let mut seen = SlotSet::default();
         self.due.retain(|time, slots| {
             seen.clear();
             // A slot that was used again may stand there twice.

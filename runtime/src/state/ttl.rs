@@ -9,16 +9,15 @@
 
 use super::codec::{Codec, Compact, ValueCodec};
 use super::keyed::Now;
+use super::table::SlotSet;
 use super::timers::TimeDomain;
 use super::{KeyedTable, Slot, StateData};
 use crate::error::Result as RuntimeResult;
-use crate::hash::StableHasher;
 use crate::operator::Work;
 use crate::record::{Key, NO_TIME};
 use crate::time::EventTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::{BTreeMap, HashSet};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long state is kept after it was last refreshed: written or, if so chosen, read.
@@ -157,7 +156,7 @@ pub(super) struct Expiry {
     /// By the time at which the bucket comes due: no slot in it expires later, unless it was refreshed.
     buckets: BTreeMap<EventTime, Vec<Slot>>,
     /// The slots that are in a bucket.
-    listed: HashSet<Slot, BuildHasherDefault<StableHasher>>,
+    listed: SlotSet,
 }
 
 impl Expiry {
@@ -166,7 +165,7 @@ impl Expiry {
             ttl,
             width: (ttl.after_ms / 16).max(1),
             buckets: BTreeMap::new(),
-            listed: HashSet::default(),
+            listed: SlotSet::default(),
         }
     }
 

@@ -35,13 +35,15 @@ pub use namespaced::{NamespacedTable, Space, Within};
 use super::codec::{Codec, Compact};
 use super::{BlockSink, BlockView, SHARDS, SliceBudget, Snapshot, StateDescriptor};
 use crate::error::Result;
-use crate::hash::{KeyGroups, stable_hash};
+use crate::hash::{KeyGroups, StableHasher, stable_hash};
 use crate::prefetch::prefetch;
 use crate::record::Key;
 use crate::time::CheckpointId;
 use ledger::Ledger;
 use outbox::ByKey;
 use shards::{Entry, Shards};
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
 
 /// Names an entry of a [`KeyedTable`] until the entry is removed, and again should its key come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,10 +64,13 @@ impl Slot {
     }
 }
 
+/// A set of slots.
+pub(super) type SlotSet = HashSet<Slot, BuildHasherDefault<StableHasher>>;
+
 /// How many keys to look up at once before their states are changed: so many entries fit the first cache.
 pub const LOOKUPS: usize = 64;
 
-/// A table of fewer bytes is in the first two caches anyway.
+/// A table of fewer bytes is in caches so near that a processor hides the way there.
 const LARGE_BYTES: usize = 8 << 20;
 
 /// A hash table from keys to states that is snapshotted incrementally; see the module's
@@ -129,16 +134,6 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         stable_hash(key)
     }
 
-    /// The state of a key whose [`hash`](Self::hash) is known, for changing.
-    #[inline(always)] // for the innermost loops
-    pub fn touch_hashed(&mut self, key: &K, hash: u64) -> Option<&mut S> {
-        let shard = self.ledger.shard_at(hash);
-        let (encoder, outbox) = (ByKey(&self.ledger.codec), &mut self.ledger.outbox);
-        let is = |entry: &Entry<K, S>| entry.key == *key;
-        let touched = self.shards.touch(shard, hash, is, &encoder, outbox)?;
-        Some(&mut touched.state)
-    }
-
     /// The slot of a key, if it is there.
     pub fn slot(&self, key: &K) -> Option<Slot> {
         self.slot_hashed(key, stable_hash(key))
@@ -174,7 +169,10 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
             self.slot_hashed(&key, hash).is_none(),
             "the key is not there"
         );
-        self.insert_new(hash, key, state)
+        let (shard, outbox) = (self.ledger.shard_at(hash), &mut self.ledger.outbox);
+        let added = self.shards.add(shard, hash, key, state, outbox);
+        let twin = added.twin();
+        Slot { hash, twin }
     }
 
     /// The state of a key, for reading.
@@ -187,7 +185,12 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
 
     /// The state of a key, for changing: it counts as changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut S> {
-        self.touch_hashed(key, stable_hash(key))
+        let hash = stable_hash(key);
+        let shard = self.ledger.shard_at(hash);
+        let (encoder, outbox) = (ByKey(&self.ledger.codec), &mut self.ledger.outbox);
+        let is = |entry: &Entry<K, S>| entry.key == *key;
+        let touched = self.shards.touch(shard, hash, is, &encoder, outbox)?;
+        Some(&mut touched.state)
     }
 
     /// The state of a key, for changing; made by `make` when the key is new.
@@ -208,8 +211,7 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
         (Slot { hash, twin }, &mut entry.state)
     }
 
-    /// Whether there are so many entries that they are seldom in the nearest caches: looking up many at once
-    /// pays then.
+    /// Whether there are so many entries that they are seldom in a cache: looking up many at once pays then.
     #[inline]
     pub fn is_large(&self) -> bool {
         self.len() * size_of::<Entry<K, S>>() >= LARGE_BYTES
@@ -234,16 +236,6 @@ impl<K: Key, S: 'static, C: Codec<S>> KeyedTable<K, S, C> {
             }
             None => self.insert_vacant(key, hash, state),
         }
-    }
-
-    #[inline(never)]
-    fn insert_new(&mut self, hash: u64, key: K, state: S) -> Slot {
-        let shard = self.ledger.shard_at(hash);
-        let added = self
-            .shards
-            .add(shard, hash, key, state, &mut self.ledger.outbox);
-        let twin = added.twin();
-        Slot { hash, twin }
     }
 
     /// Key and state in a slot, for reading.

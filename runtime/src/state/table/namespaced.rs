@@ -151,15 +151,13 @@ impl<K: Key, N: Data + Ord, S: 'static, C: Codec<S>> NamespacedTable<K, N, S, C>
     }
 
     /// Adds a key that is not there, with this stable hash.
-    pub fn insert_vacant(&mut self, space: Space, key: K, hash: u64, state: S) -> &mut S {
+    pub fn insert_vacant(&mut self, space: Space, key: K, hash: u64, state: S) {
         debug_assert!(self.get(space, &key).is_none(), "the key is not there");
-        let shard = self.ledger.shard_at(hash);
-        let Some(Some(named)) = self.spaces.get_mut(space.0) else {
-            unreachable!("{space:?} was closed")
-        };
+        let Within { named, ledger } = self.within(space);
+        let shard = ledger.shard_at(hash);
+        let outbox = &mut ledger.outbox;
+        named.shards.add(shard, hash, key, state, outbox);
         self.len += 1;
-        let outbox = &mut self.ledger.outbox;
-        &mut named.shards.add(shard, hash, key, state, outbox).state
     }
 
     /// The state of a key, for reading.
@@ -174,12 +172,10 @@ impl<K: Key, N: Data + Ord, S: 'static, C: Codec<S>> NamespacedTable<K, N, S, C>
     /// Removes a key; returns its state.
     pub fn remove(&mut self, space: Space, key: &K) -> Option<S> {
         let hash = stable_hash(key);
-        let shard = self.ledger.shard_at(hash);
-        let Some(Some(named)) = self.spaces.get_mut(space.0) else {
-            unreachable!("{space:?} was closed")
-        };
-        let encoder = InNamespace(&named.namespace, &self.ledger.codec);
-        let outbox = &mut self.ledger.outbox;
+        let Within { named, ledger } = self.within(space);
+        let shard = ledger.shard_at(hash);
+        let encoder = InNamespace(&named.namespace, &ledger.codec);
+        let outbox = &mut ledger.outbox;
         let is = |entry: &Entry<K, S>| entry.key == *key;
         let (_, state) = named.shards.remove(shard, hash, is, &encoder, outbox)?;
         self.len -= 1;
@@ -188,19 +184,17 @@ impl<K: Key, N: Data + Ord, S: 'static, C: Codec<S>> NamespacedTable<K, N, S, C>
 
     /// Removes all entries of a namespace that are in one of the [`SHARDS`] shards, and hands them to `take`.
     pub fn drain(&mut self, space: Space, shard: u32, take: impl FnMut(K, S)) {
-        let Some(Some(named)) = self.spaces.get_mut(space.0) else {
-            unreachable!("{space:?} was closed")
-        };
-        let encoder = InNamespace(&named.namespace, &self.ledger.codec);
+        let Within { named, ledger } = self.within(space);
+        let encoder = InNamespace(&named.namespace, &ledger.codec);
         let before = named.shards.len();
         named.most = named.most.max(before);
-        let outbox = &mut self.ledger.outbox;
+        let outbox = &mut ledger.outbox;
         named.shards.drain(shard as u8, &encoder, outbox, take);
-        self.len -= before - named.shards.len();
+        let drained = before - named.shards.len();
+        self.len -= drained;
     }
 
-    /// Whether there are so many entries that they are seldom in the nearest caches: [warming](Self::warm) them pays
-    /// then.
+    /// Whether there are so many entries that they are seldom in a cache: [warming](Self::warm) them pays then.
     #[inline]
     pub fn is_large(&self) -> bool {
         self.len * size_of::<Entry<K, S>>() >= LARGE_BYTES

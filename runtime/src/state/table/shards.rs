@@ -12,6 +12,7 @@ use crate::prefetch::prefetch;
 use crate::record::Key;
 use crate::state::SHARDS;
 use hashbrown::HashTable;
+use hashbrown::hash_table::OccupiedEntry;
 use std::collections::VecDeque;
 
 /// When an entry changed. Periods, from barrier to barrier, are even numbers that rise.
@@ -193,13 +194,8 @@ impl<K: Key, S> Shards<K, S> {
         encoder: &impl Encoder<K, S>,
         outbox: &mut Outbox,
     ) -> Option<&mut Entry<K, S>> {
-        let mut found = self.entries[usize::from(shard)].find_entry(hash, is).ok()?;
-        if found.get().mark != outbox.now {
-            let place = found.bucket_index();
-            let entry = found.get_mut();
-            note_change(entry, shard, place, &mut self.places, encoder, outbox);
-        }
-        Some(found.into_mut())
+        let found = self.entries[usize::from(shard)].find_entry(hash, is).ok()?;
+        Some(changing(found, shard, &mut self.places, encoder, outbox))
     }
 
     /// The same; what is not there is added as `make` says.
@@ -214,14 +210,7 @@ impl<K: Key, S> Shards<K, S> {
         outbox: &mut Outbox,
     ) -> &mut Entry<K, S> {
         match self.entries[usize::from(shard)].find_entry(hash, is) {
-            Ok(mut found) => {
-                if found.get().mark != outbox.now {
-                    let place = found.bucket_index();
-                    let entry = found.get_mut();
-                    note_change(entry, shard, place, &mut self.places, encoder, outbox);
-                }
-                found.into_mut()
-            }
+            Ok(found) => changing(found, shard, &mut self.places, encoder, outbox),
             Err(absent) => {
                 let (entries, places) = (absent.into_table(), &mut self.places[usize::from(shard)]);
                 self.len += 1;
@@ -335,7 +324,7 @@ impl<K: Key, S> Shards<K, S> {
                 .iter_buckets()
                 .for_each(|place| places.pending.set(place));
         }
-        let mut ahead = VecDeque::with_capacity(AHEAD + 1);
+        let mut ahead = VecDeque::new();
         loop {
             while ahead.len() <= AHEAD
                 && let Some(place) = places.next_pending()
@@ -366,6 +355,22 @@ impl<K: Key, S> Shards<K, S> {
 
 /// So many entries are asked for before they are encoded.
 const AHEAD: usize = 6;
+
+/// An entry that is about to change: noted, unless it was in this period.
+#[inline(always)] // as what calls it
+fn changing<'e, K, S>(
+    mut found: OccupiedEntry<'e, Entry<K, S>>,
+    shard: u8,
+    places: &mut [Places; SHARDS as usize],
+    encoder: &impl Encoder<K, S>,
+    outbox: &mut Outbox,
+) -> &'e mut Entry<K, S> {
+    if found.get().mark != outbox.now {
+        let place = found.bucket_index();
+        note_change(found.get_mut(), shard, place, places, encoder, outbox);
+    }
+    found.into_mut()
+}
 
 #[inline(never)]
 fn add<'e, K: Key, S>(
