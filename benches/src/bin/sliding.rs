@@ -23,7 +23,7 @@ fn main() -> std::io::Result<ExitCode> {
     for workers in [1, 2] {
         let load = WindowsCase {
             events,
-            keys: KEYS,
+            keys: std::env::var("MKEYS").map_or(KEYS, |k| k.parse().unwrap()),
             workers,
         };
         for (slide, slide_ms) in [("10s", 10_000), ("1s", 1_000), ("100ms", 100)] {

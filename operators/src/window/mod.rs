@@ -23,7 +23,6 @@ mod output_mode;
 mod plan;
 mod running;
 mod sliced;
-mod slices;
 mod slicing;
 mod stream;
 mod trigger;

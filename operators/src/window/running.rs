@@ -1,186 +1,333 @@
-//! The aggregate over a window that moves over slices, without merging all of them again each time.
+//! The aggregates over a window that moves over slices, without merging all of them again each time; those of all keys of a
+//! shard together, by the number of their row.
 //!
 //! Two stacks, as in Tangwongsan, Hirzel, Schneider: "Low-latency sliding-window aggregation in worst-case
 //! constant time" (DEBS 2017), who trace them to functional queues. The slices up to a split are aggregated
-//! backwards: each entry of the front has its slice and all behind it up to the split, so that a window that
-//! begins later takes a later entry. Those behind the split are aggregated forwards, in one accumulator, the
-//! back. Front and back together are the window. When it begins behind the split, what is the back by then is
-//! aggregated anew as the front. So each slice is merged twice in its life: once forwards, once backwards; and
-//! a result merges once.
+//! backwards, those behind it forwards; front and back together are the window. So each slice is merged twice in its
+//! life: once forwards, once backwards, and a result merges once.
+//!
+//! A key's front is the aggregate over those of its slices up to the split that are in the window. Each slice
+//! keeps beside it what the front is when that slice has left: the rest. So a slice that comes or leaves costs as
+//! much as there are keys in it. Once per size of a window, or when the window would begin behind the split, the
+//! split moves to the window's end: fronts and rests are aggregated anew. Shards take turns in this
+//! ([`Slicing::turns`]), so that no result waits for all of them.
 
+use super::slicing::Slicing;
 use crate::aggregate::Aggregator;
-use millstream_runtime::record::Data;
-use serde::{Deserialize, Serialize};
+use millstream_runtime::record::{Data, Key};
+use millstream_runtime::state::{Column, ColumnId, ColumnarTable, Leaving, Passing};
+use std::collections::VecDeque;
+use std::ops::Range;
 
-/// What was added in one slice.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Slice<A> {
-    pub number: i64,
-    pub accumulator: A,
+/// A slice that anything was added to: its number, and its column.
+pub(super) type Slice = (i64, ColumnId);
+
+/// The slices of a shard's keys.
+pub(super) struct Slices<'a, K, A> {
+    pub table: &'a mut ColumnarTable<K, A>,
+    pub shard: usize,
+    /// In order, up to some number.
+    pub all: &'a [Slice],
 }
 
-/// The aggregate over the slices of a window. It holds nothing that cannot be had from the slices.
-#[derive(Clone, Debug)]
+/// The accumulators of a row in these slices.
+pub(super) fn of_row<'a, K: Key, A: Data>(
+    table: &'a ColumnarTable<K, A>,
+    shard: usize,
+    row: u32,
+    slices: &'a [Slice],
+) -> impl DoubleEndedIterator<Item = (i64, &'a A)> {
+    slices
+        .iter()
+        .filter_map(move |(slice, column)| Some((*slice, table.cells(*column, shard).get(row)?)))
+}
+
+/// Slices with numbers from one up to another.
+pub(super) fn within(all: &[Slice], from: i64, until: i64) -> &[Slice] {
+    let start = all.partition_point(|slice| slice.0 < from);
+    let end = all.partition_point(|slice| slice.0 < until);
+    &all[start..end.max(start)]
+}
+
+/// The aggregates of a shard's keys; see the module's documentation. They hold nothing that cannot be had from
+/// the slices.
 pub(super) struct Running<A> {
-    /// Each with all that follow up to the split; the oldest last.
-    front: Vec<Slice<A>>,
-    /// The newest slice of the front.
+    /// Slices before this one have left.
+    begin: i64,
+    /// The slices behind this one are those of the backs.
     split: i64,
-    /// What follows the split.
+    /// Slices from this one on have not come.
+    end: i64,
+    totals: Vec<Total<A>>,
+    /// Slices up to the split, the oldest first, each with its rests.
+    rests: VecDeque<(i64, Column<A>)>,
+    /// The memory of slices that have left.
+    spare: Vec<Column<A>>,
+}
+
+/// The aggregates of a key.
+struct Total<A> {
+    /// Over the slices up to the split.
+    front: Option<A>,
+    /// Over those behind it.
     back: Option<A>,
+}
+
+impl<A> Total<A> {
+    const NONE: Total<A> = Total {
+        front: None,
+        back: None,
+    };
+}
+
+impl<A: Data> Total<A> {
+    #[inline]
+    fn add<V, G: Aggregator<V, Acc = A>>(&mut self, added: &A, aggregator: &G) {
+        match &mut self.back {
+            Some(back) => aggregator.merge(back, added.clone()),
+            back => *back = Some(added.clone()),
+        }
+    }
+
+    #[inline]
+    fn result<V, G: Aggregator<V, Acc = A>>(&self, aggregator: &G) -> Option<G::Out> {
+        match (&self.front, &self.back) {
+            (Some(front), Some(back)) => {
+                let mut whole = front.clone();
+                aggregator.merge(&mut whole, back.clone());
+                Some(aggregator.result(&whole))
+            }
+            (Some(part), None) | (None, Some(part)) => Some(aggregator.result(part)),
+            (None, None) => None,
+        }
+    }
 }
 
 impl<A> Default for Running<A> {
     fn default() -> Self {
         Running {
-            front: Vec::new(),
+            begin: i64::MIN,
             split: i64::MIN,
-            back: None,
+            end: i64::MIN,
+            totals: Vec::new(),
+            rests: VecDeque::new(),
+            spare: Vec::new(),
         }
     }
 }
 
 impl<A: Data> Running<A> {
-    /// Whether a window that begins with this slice can do without [`begin`](Self::begin).
+    /// Whether a slice has come: what is added to it now is not in the aggregates.
     #[inline]
-    pub fn reaches(&self, first: i64) -> bool {
-        first <= self.split
+    pub fn has_seen(&self, slice: i64) -> bool {
+        slice < self.end
     }
 
-    /// Whether there is a split, and a slice lies behind it.
-    pub fn is_behind_split(&self, slice: i64) -> bool {
-        self.split != i64::MIN && slice > self.split
+    /// The slices that have come and not left.
+    pub fn slices(&self) -> Range<i64> {
+        self.begin..self.end
     }
 
-    /// Whether anything is left in front of the split.
-    #[inline]
-    pub fn has_front(&self) -> bool {
-        !self.front.is_empty()
-    }
-
-    /// Reads what the next window reads first, so that it is in the cache.
-    #[inline]
-    pub fn warm(&self) -> usize {
-        self.front.last().map_or(0, |slice| slice.number as usize)
-    }
-
-    /// Aggregates the slices of a window anew; returns how many.
-    pub fn begin<'a, V, G: Aggregator<V, Acc = A>>(
+    /// Moves on to a window, puts out its results, and lets what the next window no longer has leave. Of that, slices
+    /// before `kept` are dropped. Returns what it cost, in merges and results.
+    pub fn fire<K: Key, V, G: Aggregator<V, Acc = A>>(
         &mut self,
-        newest_first: impl Iterator<Item = &'a Slice<A>>,
+        window: i64,
+        kept: i64,
+        slices: Slices<'_, K, A>,
+        slicing: &Slicing,
         aggregator: &G,
-    ) -> usize
-    where
-        A: 'a,
-    {
-        self.front.clear();
-        self.back = None;
-        for Slice {
-            number,
-            accumulator,
-        } in newest_first
-        {
-            let mut accumulator = accumulator.clone();
-            match self.front.last() {
-                Some(later) => aggregator.merge(&mut accumulator, later.accumulator.clone()),
-                None => self.split = *number,
+        mut emit: impl FnMut(&K, G::Out),
+    ) -> usize {
+        let Slices { table, shard, all } = slices;
+        let next = slicing.slices_of(window.saturating_add(1)).start;
+        let turns = slicing.turns(window, shard);
+        let window = slicing.slices_of(window);
+        let rows = table.rows_end(shard).max(self.totals.len());
+        self.totals.resize_with(rows, || Total::NONE);
+        let mut cost = 0;
+        let mut comes = None;
+        if turns || window.start > self.split {
+            cost += self.turn(window.clone(), table, shard, all, aggregator);
+        } else {
+            self.leave(window.start, i64::MIN, table, shard, all);
+            let come = within(all, self.end, window.end);
+            if let Some(((_, last), others)) = come.split_last() {
+                for (_, column) in others {
+                    table.count(*column, shard);
+                    table.cells(*column, shard).for_each(|row, added| {
+                        cost += 1;
+                        self.totals[row as usize].add(added, aggregator);
+                    });
+                }
+                comes = Some(*last);
             }
-            let number = *number;
-            self.front.push(Slice {
-                number,
-                accumulator,
+            self.end = window.end;
+        }
+        // The last slice comes, the results go out, and the first slice leaves, in one.
+        let leave = within(all, self.begin, next);
+        let first = leave.first().copied();
+        let passing = Passing {
+            comes,
+            leaves: first.map(|(_, column)| column),
+            drops: first.is_some_and(|(slice, _)| slice < kept),
+        };
+        let rests = first.and_then(|(slice, _)| self.rests_that_left(slice));
+        let mut rests = rests.unwrap_or_default();
+        let totals = &mut self.totals;
+        table.pass(shard, passing, |key, row, added, leaving| {
+            let total = &mut totals[row as usize];
+            if let Some(added) = added {
+                total.add(added, aggregator);
+            }
+            if let Some(result) = total.result(aggregator) {
+                cost += 1;
+                emit(key, result);
+            }
+            match leaving {
+                Leaving::Stays => {}
+                Leaving::Leaves => total.front = rests.take(row),
+                Leaving::Goes => *total = Total::NONE,
+            }
+        });
+        self.spare.push(rests);
+        if let Some((slice, _)) = first {
+            self.begin = self.begin.max(slice + 1);
+        }
+        self.leave(next, kept, table, shard, all);
+        cost
+    }
+
+    /// Moves the split to the end of a window.
+    #[inline(never)]
+    fn turn<K: Key, V, G: Aggregator<V, Acc = A>>(
+        &mut self,
+        window: Range<i64>,
+        table: &mut ColumnarTable<K, A>,
+        shard: usize,
+        all: &[Slice],
+        aggregator: &G,
+    ) -> usize {
+        for (_, column) in within(all, self.end, window.end) {
+            table.count(*column, shard);
+        }
+        self.totals
+            .iter_mut()
+            .for_each(|total| *total = Total::NONE);
+        self.spare
+            .extend(self.rests.drain(..).map(|(_, rests)| rests));
+        let (totals, rows) = (&mut self.totals, table.rows_end(shard));
+        let mut merges = 0;
+        for (slice, column) in within(all, window.start, window.end).iter().rev() {
+            let mut rests = self.spare.pop().unwrap_or_default();
+            let mut count = 0;
+            rests.clear(rows);
+            table.cells(*column, shard).for_each(|row, added| {
+                merges += 1;
+                let total = &mut totals[row as usize];
+                let mut front = added.clone();
+                if let Some(rest) = total.front.take() {
+                    aggregator.merge(&mut front, rest.clone());
+                    rests.insert(row, rest, rows);
+                    count += 1;
+                }
+                total.front = Some(front);
             });
+            self.rests.push_front((*slice, rests));
         }
-        self.front.len()
+        self.spare.clear();
+        (self.begin, self.split, self.end) = (window.start, window.end - 1, window.end);
+        merges
     }
 
-    /// The window begins with this slice now.
-    #[inline]
-    pub fn evict_before(&mut self, first: i64) {
-        while let Some(oldest) = self.front.last()
-            && oldest.number < first
-        {
-            self.front.pop();
-        }
-    }
-
-    /// The window grows by a slice behind all others.
-    #[inline]
-    pub fn push<V, G: Aggregator<V, Acc = A>>(&mut self, slice: &A, aggregator: &G) {
-        let slice = slice.clone();
-        match &mut self.back {
-            Some(back) => aggregator.merge(back, slice),
-            None => self.back = Some(slice),
-        }
-    }
-
-    /// What is aggregated behind the split, for changing.
-    pub fn back_mut(&mut self, create: impl FnOnce() -> A) -> &mut A {
-        self.back.get_or_insert_with(create)
-    }
-
-    /// The result over the window.
-    ///
-    /// # Panics
-    /// When the window is empty.
-    #[inline]
-    pub fn result<V, G: Aggregator<V, Acc = A>>(&self, aggregator: &G) -> G::Out {
-        let front = self.front.last().map(|slice| &slice.accumulator);
-        match (front, &self.back) {
-            (Some(front), Some(back)) => {
-                let mut whole = front.clone();
-                aggregator.merge(&mut whole, back.clone());
-                aggregator.result(&whole)
-            }
-            (Some(part), None) | (None, Some(part)) => aggregator.result(part),
-            (None, None) => unreachable!("a window with a result has a slice"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::aggregate::Reduce;
-
-    #[test]
-    fn a_window_that_moves_is_the_concatenation_of_its_slices() {
-        let concatenation = Reduce::new(|a: String, b: String| a + &b);
-        for seed in 0..50 {
-            let mut random = fastrand::Rng::with_seed(seed);
-            let slices: Vec<Slice<Option<String>>> = (0..200)
-                .filter(|_| random.u8(..4) > 0)
-                .map(|number| Slice {
-                    number,
-                    accumulator: Some(format!("{number} ")),
-                })
-                .collect();
-            let of = |from: i64, until: i64| {
-                let within = move |slice: &&Slice<_>| (from..until).contains(&slice.number);
-                slices.iter().filter(within)
+    /// Slices leave, up to one; those before `kept` are dropped.
+    fn leave<K: Key>(
+        &mut self,
+        until: i64,
+        kept: i64,
+        table: &mut ColumnarTable<K, A>,
+        shard: usize,
+        all: &[Slice],
+    ) {
+        for (slice, column) in within(all, self.begin, until) {
+            let mut rests = self.rests_that_left(*slice).unwrap_or_default();
+            let passing = Passing {
+                comes: None,
+                leaves: Some(*column),
+                drops: *slice < kept,
             };
-            let mut running = Running::default();
-            let (mut first, mut until) = (0, 0);
-            while until < 200 {
-                let next = until + random.i64(1..5);
-                let later = random.i64(first..next.min(first + 9)).max(next - 20);
-                if of(later, next).next().is_none() {
-                    continue;
-                }
-                first = later;
-                if running.reaches(first) {
-                    running.evict_before(first);
-                    of(until, next)
-                        .for_each(|slice| running.push(&slice.accumulator, &concatenation));
-                } else {
-                    running.begin(of(first, next).rev(), &concatenation);
-                }
-                until = next;
-                let expected: String = of(first, until)
-                    .filter_map(|s| s.accumulator.clone())
-                    .collect();
-                assert_eq!(running.result(&concatenation), expected, "seed {seed}");
+            let totals = &mut self.totals;
+            table.pass(shard, passing, |_, row, _, leaving| match leaving {
+                Leaving::Stays => {}
+                Leaving::Leaves => totals[row as usize].front = rests.take(row),
+                Leaving::Goes => totals[row as usize] = Total::NONE,
+            });
+            self.spare.push(rests);
+        }
+        self.begin = self.begin.max(until);
+    }
+
+    /// The rests of a slice that has left.
+    fn rests_that_left(&mut self, slice: i64) -> Option<Column<A>> {
+        while self.rests.front().is_some_and(|rests| rests.0 <= slice) {
+            let (of, rests) = self.rests.pop_front()?;
+            if of == slice {
+                return Some(rests);
             }
         }
+        None
+    }
+
+    /// Nothing is left of a row.
+    pub fn clear(&mut self, row: u32) {
+        if let Some(total) = self.totals.get_mut(row as usize) {
+            *total = Total::NONE;
+        }
+    }
+
+    /// Something was added, to one row, in slices that have come: its aggregates are made anew.
+    #[cold]
+    pub fn renew<K: Key, V, G: Aggregator<V, Acc = A>>(
+        &mut self,
+        row: u32,
+        slices: Slices<'_, K, A>,
+        aggregator: &G,
+    ) {
+        let Slices { table, shard, all } = slices;
+        let rows = table.rows_end(shard).max(self.totals.len());
+        self.totals.resize_with(rows, || Total::NONE);
+        for (slice, column) in within(all, self.begin, self.end) {
+            if !table.is_counted(*column, shard) {
+                table.count(*column, shard);
+            }
+            debug_assert!(*slice < self.end);
+        }
+        for (_, rests) in &mut self.rests {
+            rests.take(row);
+        }
+        let behind = self.split.saturating_add(1);
+        let of_row = |from: i64, until: i64| of_row(table, shard, row, within(all, from, until));
+        let mut total = Total::NONE;
+        for (slice, added) in of_row(self.begin, behind).rev() {
+            let mut front = added.clone();
+            if let Some(rest) = total.front.take() {
+                aggregator.merge(&mut front, A::clone(&rest));
+                self.rests_of(slice).insert(row, rest, rows);
+            }
+            total.front = Some(front);
+        }
+        for (_, added) in of_row(behind.max(self.begin), self.end) {
+            total.add(added, aggregator);
+        }
+        self.totals[row as usize] = total;
+    }
+
+    /// The rests of a slice up to the split.
+    fn rests_of(&mut self, slice: i64) -> &mut Column<A> {
+        let at = self.rests.partition_point(|rests| rests.0 < slice);
+        if self.rests.get(at).is_none_or(|rests| rests.0 != slice) {
+            self.rests.insert(at, (slice, Column::default()));
+        }
+        &mut self.rests[at].1
     }
 }

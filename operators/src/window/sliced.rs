@@ -1,56 +1,68 @@
 //! Sliding and cumulating event-time windows with incremental aggregates, computed from slices that windows
 //! share: general stream slicing (Traub et al.: "Scotty", ICDE 2018; Carbone et al.: "Cutty", CIKM 2016), and
-//! the aggregate over a key's window from [running](super::running) aggregates of its slices.
+//! the aggregates over the window from [running](super::running) aggregates of its slices.
 //!
-//! A record costs the same however many windows it belongs to: it is added to one slice. A result costs two
-//! merges on average, however many slices the window has. Once per size of a window a key's slices are
-//! aggregated backwards, all in one call. A record that comes after some of its windows have fired, but is not
-//! late for all, goes into its slice too; when it is more than a slice behind, its key's next result merges
-//! all slices of its window.
+//! A record costs the same however many windows it belongs to: it is added to one slice. A result costs three
+//! merges on average, however many slices the window has. A record that comes after some of its windows have fired, but is not
+//! late for all, goes into its slice too; the aggregates of its key are made anew.
 //!
-//! State: per key its slices, and the number of the window it fires next. Beside it, rebuilt after a restore,
-//! a calendar from windows to the slots of the keys that they are due for. An entry of the calendar counts
-//! only if its key says the same: entries that are out of date stay until their time comes.
+//! State: an accumulator for each key of each slice, in columns. Windows fire one after the other, each for all
+//! keys, shard by shard, so that nothing is noted for a key: which have fired is kept once, for the key groups of a worker.
 
 use super::operator::without_time;
-use super::slices::Slices;
-use super::slicing::{NO_WINDOW, Slicing};
+use super::running::{Running, Slice, Slices, of_row, within};
+use super::slicing::{Finder, NO_WINDOW, Slicing};
 use super::{Window, Windowed};
 use crate::aggregate::Aggregator;
 use crate::tolerance::or_undo;
 use millstream_runtime::driver::{Position, SideOutput};
 use millstream_runtime::error::BoxError;
-use millstream_runtime::hash::stable_hash;
+use millstream_runtime::hash::{KeyGroups, stable_hash};
 use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
 };
 use millstream_runtime::record::{Data, Key, NO_TIME, Record};
-use millstream_runtime::state::{KeyedTable, LOOKUPS, Slot, Snapshot};
-use millstream_runtime::time::{WATERMARK_MIN, Watermark};
-use std::collections::BTreeMap;
+use millstream_runtime::state::{
+    BlobState, ColumnarTable, LOOKUPS, Leaving, Passing, SHARDS, Snapshot,
+};
+use millstream_runtime::time::{EventTime, WATERMARK_MAX, WATERMARK_MIN, Watermark};
+use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-/// How many keys are brought into the cache at once.
-const WARM: usize = 16;
-
-/// Keys by the number of a window.
-type Calendar = BTreeMap<i64, Vec<Slot>>;
+/// The states of the columns.
+const SLICES: &str = "slices";
+/// Their schema version: the first had all slices of a key in one.
+const SLICES_VERSION: u32 = 2;
 
 /// Sliding or cumulating windows over slices; see the module's documentation.
 pub(crate) struct SlicedOperator<K, V, G: Aggregator<V>> {
     slicing: Slicing,
+    finder: Finder,
     lateness: i64,
     aggregator: Arc<G>,
     late: SideOutput<(K, V)>,
-    table: KeyedTable<K, Slices<G::Acc>>,
-    /// The keys that a window is due for.
-    due: Calendar,
-    /// The keys that only wait for late records, by the last window that these can be for.
-    waiting: Calendar,
+    table: ColumnarTable<K, G::Acc>,
+    /// By shard.
+    running: Box<[Running<G::Acc>]>,
+    /// Windows before this one have fired, or were empty.
+    next: i64,
     firing: Option<Firing>,
     past: Past,
-    hashes: Vec<u64>,
+    /// Key groups that were further before a restore.
+    ahead: Vec<Progress>,
+    /// What a restore has to know of these windows.
+    progress: BlobState<Vec<Progress>>,
+    groups: KeyGroups,
+    worker: usize,
+    /// The first slice of no window that has ended, or had before a restore.
+    fresh_from: i64,
+    /// Shards that a late record found with windows to fire have fired those before this one.
+    caught_up: Box<[i64]>,
+    /// The results of these windows, until the record has been taken.
+    held: Vec<Record<Windowed<K, G::Out>>>,
     marker: PhantomData<fn(V)>,
 }
 
@@ -58,26 +70,20 @@ pub(crate) struct SlicedOperator<K, V, G: Aggregator<V>> {
 struct Firing {
     number: i64,
     window: Window,
-    slots: std::vec::IntoIter<Slot>,
-    /// The keys that the next window is due for.
-    next: Vec<Slot>,
+    /// The slices up to its end.
+    slices: Vec<Slice>,
+    /// Shards before this one are done.
+    shard: usize,
 }
 
-/// A window was fired for a key.
-struct Fired {
-    /// What it cost, in merges.
-    cost: usize,
-    next: Next,
-}
-
-/// What comes next for a key.
-enum Next {
-    /// This window.
-    Due(i64),
-    /// Late records, until this window can take none any more.
-    Waiting(i64),
-    /// Nothing is left of it.
-    Nothing,
+/// How far the windows of some key groups are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Progress {
+    groups: Range<u32>,
+    /// Windows before this one have fired.
+    fired: i64,
+    /// Records can be added to windows from this one on; slices of none of them may be gone.
+    kept: i64,
 }
 
 /// What the watermark says of windows.
@@ -102,17 +108,25 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         late: SideOutput<(K, V)>,
     ) -> Self {
         let slicing = windows.into();
+        let past = Past::at(WATERMARK_MIN, &slicing, lateness);
         SlicedOperator {
             slicing,
+            finder: Finder::NOTHING,
             lateness,
             aggregator,
             late,
-            table: KeyedTable::new("slices"),
-            due: Calendar::new(),
-            waiting: Calendar::new(),
+            table: ColumnarTable::new(SLICES, SLICES_VERSION),
+            running: (0..SHARDS).map(|_| Running::default()).collect(),
+            next: past.open_from,
             firing: None,
-            past: Past::at(WATERMARK_MIN, &slicing, lateness),
-            hashes: Vec::new(),
+            fresh_from: past.fresh_from,
+            past,
+            ahead: Vec::new(),
+            progress: BlobState::new("progress", Vec::new()),
+            groups: KeyGroups::new(1, 1),
+            worker: 0,
+            caught_up: vec![i64::MIN; SHARDS as usize].into(),
+            held: Vec::new(),
             marker: PhantomData,
         }
     }
@@ -122,11 +136,47 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
     fn follow(&mut self, watermark: Watermark) {
         if watermark != self.past.watermark {
             self.past = Past::at(watermark, &self.slicing, self.lateness);
+            self.keep_ahead();
         }
     }
 
-    /// Adds a record to its slice.
+    /// Forgets key groups that are ahead no more.
+    fn keep_ahead(&mut self) {
+        let Past {
+            open_from,
+            kept_from,
+            fresh_from,
+            ..
+        } = self.past;
+        let is_ahead = |of: &Progress| of.fired > open_from || of.kept > kept_from;
+        self.ahead.retain(is_ahead);
+        let fresh = self.ahead.iter().map(|of| self.slicing.end_of(of.fired));
+        self.fresh_from = fresh.fold(fresh_from, i64::max);
+    }
+
+    /// How far the windows of the key with this hash are: the first that has not fired, and the first that is kept.
+    fn progress_of(&self, hash: u64) -> (i64, i64) {
+        let here = (self.past.open_from, self.past.kept_from);
+        if self.ahead.is_empty() {
+            return here;
+        }
+        let group = self.groups.group_of(hash);
+        let ahead = self.ahead.iter().filter(|of| of.groups.contains(&group));
+        ahead.fold(here, |(fired, kept), of| {
+            (fired.max(of.fired), kept.max(of.kept))
+        })
+    }
+
+    /// The slice of a time; the next are sought near to it.
     #[inline]
+    fn slice_of(&mut self, time: EventTime) -> i64 {
+        self.finder.find(time).unwrap_or_else(|| {
+            self.finder = Finder::near(time, &self.slicing);
+            self.slicing.slice_of(time)
+        })
+    }
+
+    /// Adds a record to its slice.
     fn add(
         &mut self,
         record: Record<(K, V)>,
@@ -134,81 +184,60 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         context: &mut OperatorContext,
         out: &mut Output<Windowed<K, G::Out>>,
     ) -> UserResult {
-        let slice = self.slicing.slice_of(record.time);
-        let is_left_out = slice < self.past.taken_from
-            || record.time == NO_TIME
-            || self.slicing.is_between_windows(slice);
-        if is_left_out {
-            return self.leave_out(slice, record, context);
+        let slice = self.slice_of(record.time);
+        let is_plain = slice >= self.fresh_from
+            && record.time != NO_TIME
+            && !self.slicing.is_between_windows(slice);
+        if !is_plain {
+            return self.add_aside(slice, record, hash, context, out);
         }
-        let key = &record.value.0;
-        let (slot, slices) = self.table.entry_hashed(key, hash, Slices::default);
-        let Past {
-            fresh_from,
-            open_from,
-            ..
-        } = self.past;
-        if slice < fresh_from || slices.due < open_from || slices.has_seen(slice) {
-            return self.add_behind(slice, slot, record, context, out);
-        }
-        slices.add(slice, record.value.1, record.time, &*self.aggregator);
-        let first = self.slicing.first_window(slice);
-        if first < slices.due {
-            slices.due = first;
-            self.due.entry(first).or_default().push(slot);
-        }
+        let Record { time, value } = record;
+        let (key, value) = value;
+        let column = self.table.open(slice);
+        let create = || self.aggregator.create();
+        let accumulator = self.table.touch_or_insert(column, &key, hash, create);
+        self.aggregator.add_at(accumulator, value, time);
         Ok(())
     }
 
-    /// Adds a record after a window has ended: one that it belongs to, or one that its key has still to fire.
+    /// Adds a record that a window is over for, if there is one that is not.
     #[cold]
-    fn add_behind(
+    fn add_aside(
         &mut self,
         slice: i64,
-        slot: Slot,
         record: Record<(K, V)>,
+        hash: u64,
         context: &mut OperatorContext,
         out: &mut Output<Windowed<K, G::Out>>,
     ) -> UserResult {
-        let Past {
-            open_from,
-            kept_from,
-            ..
-        } = self.past;
-        self.catch_up(slot, out);
-        let key = &record.value.0;
-        let (slot, slices) = self.table.entry(key, Slices::default);
-        let first = self
-            .slicing
-            .first_window(slice)
-            .max(slices.kept_from())
-            .max(kept_from);
-        let last = self.slicing.last_window(slice);
-        let is_new = slices.is_empty();
-        if first > last {
-            if is_new {
-                self.waiting.entry(first).or_default().push(slot);
-            }
+        let slicing = self.slicing;
+        let is_left_out = slice < self.past.taken_from
+            || record.time == NO_TIME
+            || slicing.is_between_windows(slice);
+        if is_left_out {
             return self.leave_out(slice, record, context);
         }
-        let (key, value) = record.value;
-        slices.add_late(slice, value, record.time, &*self.aggregator);
-        let over = first..open_from.min(last.saturating_add(1));
-        if !over.is_empty() {
-            let slicing = &self.slicing;
-            slices.fire_again(over, slice, slicing, &*self.aggregator, |number, value| {
-                let (window, key) = (slicing.window(number), key.clone());
-                out.push(window.end - 1, Windowed { window, key, value });
-            });
+        let shard = self.table.shard_at(hash);
+        self.catch_up(shard);
+        let (fired, kept) = self.progress_of(hash);
+        let first = slicing.first_window(slice).max(kept);
+        let last = slicing.last_window(slice);
+        if first > last {
+            return self.leave_out(slice, record, context);
         }
-        let next = first.max(open_from);
-        if next <= last {
-            if next < slices.due {
-                slices.due = next;
-                self.due.entry(next).or_default().push(slot);
-            }
-        } else if is_new {
-            self.waiting.entry(last).or_default().push(slot);
+        let Record { time, value } = record;
+        let (key, value) = value;
+        let aggregator = &*self.aggregator;
+        let column = self.table.open(slice);
+        let create = || aggregator.create();
+        let accumulator = self.table.touch_or_insert(column, &key, hash, create);
+        aggregator.add_at(accumulator, value, time);
+        let results = self.fire_again(first..fired.min(last.saturating_add(1)), slice, &key, hash);
+        self.renew(shard, slice, &key, hash);
+        self.hand_out_held(out);
+        for (number, value) in results {
+            let (window, key) = (slicing.window(number), key.clone());
+            out.push(window.end - 1, Windowed { window, key, value });
         }
         Ok(())
     }
@@ -233,135 +262,324 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         Ok(())
     }
 
-    /// Fires what a key's windows still owe to the watermark, before a record that is none of theirs.
-    fn catch_up(&mut self, slot: Slot, out: &mut Output<Windowed<K, G::Out>>) {
-        while let Some((_, slices)) = self.table.try_at(slot)
-            && slices.due < self.past.open_from
-        {
-            let number = slices.due;
-            let window = self.slicing.window(number);
-            if let Some(Fired { next, .. }) = self.fire(slot, number, window, out) {
-                match next {
-                    Next::Due(next) => self.due.entry(next).or_default().push(slot),
-                    Next::Waiting(last) => self.waiting.entry(last).or_default().push(slot),
-                    Next::Nothing => {}
+    /// Computes windows of a key that have fired, and all hold `slice`, anew.
+    ///
+    /// Costs two merges a window and slice between `slice` and the ends of the windows.
+    fn fire_again(
+        &self,
+        windows: Range<i64>,
+        slice: i64,
+        key: &K,
+        hash: u64,
+    ) -> Vec<(i64, G::Out)> {
+        let Some(row) = self.table.row(key, hash).filter(|_| !windows.is_empty()) else {
+            return Vec::new();
+        };
+        let (slicing, aggregator) = (&self.slicing, &*self.aggregator);
+        let (start, end) = (
+            slicing.slices_of(windows.start).start,
+            slicing.end_of(windows.end),
+        );
+        let all: Vec<Slice> = self.table.columns(start..end).collect();
+        let (table, shard) = (&self.table, self.table.shard_at(hash));
+        let of_row = |from, until| of_row(table, shard, row, within(&all, from, until));
+        // Each with all that follow up to `slice`; the oldest last.
+        let mut fronts: Vec<(i64, G::Acc)> = Vec::new();
+        for (number, added) in of_row(start, slice.saturating_add(1)).rev() {
+            let mut front = added.clone();
+            if let Some((_, rest)) = fronts.last() {
+                aggregator.merge(&mut front, rest.clone());
+            }
+            fronts.push((number, front));
+        }
+        let mut behind = of_row(slice.saturating_add(1), end).peekable();
+        let mut back: Option<G::Acc> = None;
+        let mut results = Vec::new();
+        for number in windows {
+            let within = slicing.slices_of(number);
+            while fronts.len() > 1 && fronts.last().is_some_and(|front| front.0 < within.start) {
+                fronts.pop();
+            }
+            while let Some((_, added)) = behind.next_if(|next| next.0 < within.end) {
+                match &mut back {
+                    Some(back) => aggregator.merge(back, added.clone()),
+                    None => back = Some(added.clone()),
                 }
             }
+            let Some((_, front)) = fronts.last() else {
+                continue;
+            };
+            let mut whole = front.clone();
+            if let Some(back) = &back {
+                aggregator.merge(&mut whole, back.clone());
+            }
+            results.push((number, aggregator.result(&whole)));
+        }
+        results
+    }
+
+    /// A slice of a key is another than before.
+    fn renew(&mut self, shard: usize, slice: i64, key: &K, hash: u64) {
+        let running = &mut self.running[shard];
+        if running.has_seen(slice)
+            && let Some(row) = self.table.row(key, hash)
+        {
+            let all: Vec<Slice> = self.table.columns(running.slices()).collect();
+            let slices = Slices {
+                table: &mut self.table,
+                shard,
+                all: &all,
+            };
+            running.renew(row, slices, &*self.aggregator);
         }
     }
 
-    /// Fires a window for a key, if it is due for it.
-    #[inline]
-    fn fire(
-        &mut self,
-        slot: Slot,
-        number: i64,
-        window: Window,
-        out: &mut Output<Windowed<K, G::Out>>,
-    ) -> Option<Fired> {
-        let slicing = &self.slicing;
-        let (key, slices) = self.table.try_touch(slot)?;
-        if slices.due != number {
+    /// Fires what a shard still owes to the watermark, before a record that is none of those windows'.
+    fn catch_up(&mut self, shard: usize) {
+        let mut next = match &self.firing {
+            Some(firing) => firing.number + i64::from(shard < firing.shard),
+            None => self.next,
+        };
+        next = next.max(self.caught_up[shard]);
+        while let Some(firing) = self.due_from(next) {
+            let mut results = Vec::new();
+            let fired = catch_unwind(AssertUnwindSafe(|| {
+                self.fire_shard(&firing, shard, |time, result| {
+                    results.push(Record::new(time, result));
+                })
+            }));
+            if let Err(panic) = fired {
+                self.running[shard] = Running::default(); // so that it fires anew
+                resume_unwind(panic);
+            }
+            self.held.append(&mut results);
+            next = firing.number + 1;
+            self.caught_up[shard] = next;
+        }
+    }
+
+    /// Puts out what was fired before its time.
+    fn hand_out_held(&mut self, out: &mut Output<Windowed<K, G::Out>>) {
+        for Record { time, value } in self.held.drain(..) {
+            out.push(time, value);
+        }
+    }
+
+    /// The first window that is due and holds anything, of those from `next` on.
+    fn due_from(&self, next: i64) -> Option<Firing> {
+        if next >= self.past.open_from {
             return None;
         }
-        let (value, cost) = slices.fire(self.past.kept_from, slicing, &*self.aggregator);
-        let key = key.clone();
-        out.push(window.end - 1, Windowed { window, key, value });
-        let next = match slices.due {
-            NO_WINDOW => match slices.newest() {
-                Some(newest) => Next::Waiting(slicing.last_window(newest)),
-                None => Next::Nothing,
-            },
-            next => Next::Due(next),
-        };
-        Some(Fired { cost, next })
-    }
-
-    /// The next window that is due, if any.
-    fn next_firing(&mut self) -> Option<Firing> {
-        let entry = self.due.first_entry()?;
-        let number = *entry.key();
+        let (slice, _) = self.table.first_from(self.slicing.slices_of(next).start)?;
+        let number = self.slicing.first_window(slice).max(next);
         (number < self.past.open_from).then(|| Firing {
             number,
             window: self.slicing.window(number),
-            slots: entry.remove().into_iter(),
-            next: Vec::new(),
+            slices: (self.table)
+                .columns(i64::MIN..self.slicing.slices_of(number).end)
+                .collect(),
+            shard: 0,
         })
     }
 
     /// Fires what is due, as far as the budget goes.
     fn fire_due(&mut self, budget: &mut usize, out: &mut Output<Windowed<K, G::Out>>) -> Work {
-        while let Some(mut firing) = self.firing.take().or_else(|| self.next_firing()) {
-            let number = firing.number;
-            while let Some(slot) = firing.slots.next() {
-                if firing.slots.len().is_multiple_of(WARM) {
-                    self.warm(&firing.slots.as_slice()[..WARM.min(firing.slots.len())]);
-                }
-                let Some(Fired { cost, next }) = self.fire(slot, number, firing.window, out) else {
-                    continue;
-                };
-                match next {
-                    Next::Due(next) if next == number + 1 => firing.next.push(slot),
-                    Next::Due(next) => self.due.entry(next).or_default().push(slot),
-                    Next::Waiting(last) => self.waiting.entry(last).or_default().push(slot),
-                    Next::Nothing => drop(self.table.remove_at(slot)),
-                }
-                *budget = budget.saturating_sub(1 + cost);
+        self.hand_out_held(out);
+        while let Some(mut firing) = self.firing.take().or_else(|| self.due_from(self.next)) {
+            while firing.shard < SHARDS as usize {
                 if *budget == 0 {
                     self.firing = Some(firing);
                     return Work::More;
                 }
+                let shard = firing.shard;
+                if firing.number >= self.caught_up[shard] && self.table.rows_end(shard) > 0 {
+                    let emit = |time, result| out.push(time, result);
+                    let cost = self.fire_shard(&firing, shard, emit);
+                    *budget = budget.saturating_sub(cost);
+                }
+                firing.shard += 1;
             }
-            if !firing.next.is_empty() {
-                let next = self.due.entry(number + 1).or_default();
-                firing.next.append(next);
-                *next = firing.next;
-            }
+            self.next = firing.number + 1;
+            self.close_before(self.next);
+        }
+        if self.past.open_from != NO_WINDOW {
+            self.next = self.next.max(self.past.open_from);
         }
         Work::Done
     }
 
-    /// Brings what the next keys fire from into the cache. One key after the other would wait for memory twice;
-    /// here all of them wait together.
-    fn warm(&self, slots: &[Slot]) {
-        let mut found = [None; WARM];
-        let mut read = 0;
-        for (found, slot) in found.iter_mut().zip(slots) {
-            *found = self.table.try_at(*slot).map(|(_, slices)| slices);
-            read ^= found.map_or(0, |slices| slices.due as usize);
-        }
-        let behind = found.into_iter().flatten().map(Slices::warm);
-        let read = behind.fold(read, usize::wrapping_add);
-        std::hint::black_box(read); // what is read for nothing would not be read
+    /// Fires a window for the keys of a shard; returns what that cost.
+    #[inline]
+    fn fire_shard(
+        &mut self,
+        firing: &Firing,
+        shard: usize,
+        mut emit: impl FnMut(i64, Windowed<K, G::Out>),
+    ) -> usize {
+        let Firing { number, window, .. } = *firing;
+        let slices = Slices {
+            table: &mut self.table,
+            shard,
+            all: &firing.slices,
+        };
+        let (ahead, groups) = (&self.ahead, &self.groups);
+        let has_fired = |key: &K| {
+            let group = groups.group_of(stable_hash(key));
+            let mut of_key = ahead.iter().filter(|of| of.groups.contains(&group));
+            of_key.any(|of| of.fired > number)
+        };
+        // What is no part of the next window goes, if no late record may need it.
+        let kept = (self.slicing).first_slice_from(self.past.kept_from.min(number + 1));
+        let (slicing, aggregator) = (&self.slicing, &*self.aggregator);
+        self.running[shard].fire(number, kept, slices, slicing, aggregator, |key, value| {
+            if ahead.is_empty() || !has_fired(key) {
+                let key = key.clone();
+                emit(window.end - 1, Windowed { window, key, value });
+            }
+        })
     }
 
-    /// Removes keys whose slices no record can be added to any more.
-    fn free(&mut self, budget: &mut usize) -> Work {
-        while let Some(mut entry) = self.waiting.first_entry() {
-            if *entry.key() >= self.past.kept_from {
-                break;
-            }
-            let Some(slot) = entry.get_mut().pop() else {
-                entry.remove();
-                continue;
-            };
-            if let Some((_, slices)) = self.table.try_at(slot)
-                && slices.due == NO_WINDOW
-            {
-                let last = slices.newest().map(|slice| self.slicing.last_window(slice));
-                match last {
-                    Some(last) if last >= self.past.kept_from => {
-                        self.waiting.entry(last).or_default().push(slot);
+    /// Closes the columns of slices that are part of no window from `next` on and that no late record may need.
+    fn close_before(&mut self, next: i64) {
+        let until = (self.slicing).first_slice_from(self.past.kept_from.min(next));
+        while let Some((slice, column)) = self.table.first_from(i64::MIN)
+            && slice < until
+        {
+            for (shard, running) in self.running.iter_mut().enumerate() {
+                let passing = Passing {
+                    comes: None,
+                    leaves: Some(column),
+                    drops: true,
+                };
+                self.table.pass(shard, passing, |_, row, _, leaving| {
+                    if leaving == Leaving::Goes {
+                        running.clear(row);
                     }
-                    _ => drop(self.table.remove_at(slot)),
+                });
+            }
+            self.table.close(column);
+        }
+    }
+
+    /// What a key has in a slice.
+    fn accumulator(&mut self, slice: i64, key: &K, hash: u64) -> Option<&G::Acc> {
+        let column = self.table.column(slice)?;
+        let row = self.table.row(key, hash)?;
+        let shard = self.table.shard_at(hash);
+        self.table.cells(column, shard).get(row)
+    }
+
+    /// Adds records, as long as there is nothing more to it than that: the loop where most time goes. Returns the one, and its hash, for
+    /// which there is, if any; `index` is that of the next record.
+    #[inline]
+    fn add_plain(
+        &mut self,
+        records: impl Iterator<Item = Record<(K, V)>>,
+        index: &mut usize,
+        at: &Position<'_>,
+    ) -> Option<(Record<(K, V)>, u64)> {
+        let (finder, fresh_from, aggregator) = (self.finder, self.fresh_from, &*self.aggregator);
+        let mut changes = self.table.changes();
+        let mut next = *index;
+        for Record { time, value } in records {
+            at.set(next);
+            next += 1;
+            let (key, value) = value;
+            let hash = stable_hash(&key);
+            let slice = finder.find(time).filter(|slice| *slice >= fresh_from);
+            let add = |accumulator: &mut G::Acc, value| aggregator.add_at(accumulator, value, time);
+            let added = match slice {
+                Some(slice) => changes.change(slice, &key, hash, value, add),
+                None => Err(value),
+            };
+            if let Err(value) = added {
+                *index = next;
+                return Some((Record::new(time, (key, value)), hash));
+            }
+        }
+        *index = next;
+        None
+    }
+
+    /// Asks for what records will be added to, all together: it is seldom in the cache.
+    fn warm(&mut self, records: &[Record<(K, V)>]) {
+        let mut warmed = 0;
+        for Record { time, value } in records {
+            let slice = self.finder.find(*time);
+            if let Some(column) = slice.and_then(|slice| self.table.column(slice)) {
+                warmed += self.table.warm(column, stable_hash(&value.0));
+            }
+        }
+        std::hint::black_box(warmed); // what is read for nothing would not be read
+    }
+
+    /// A record failed: its slice is again what it was before.
+    fn put_back(&mut self, slice: i64, key: &K, hash: u64, before: Option<G::Acc>) {
+        let row = self.table.row(key, hash);
+        let (Some(column), Some(row)) = (self.table.column(slice), row) else {
+            return;
+        };
+        let shard = self.table.shard_at(hash);
+        match before {
+            Some(before) => {
+                if let Some(accumulator) = self.table.touch(column, key, hash) {
+                    *accumulator = before;
                 }
             }
-            *budget = budget.saturating_sub(1);
-            if *budget == 0 {
-                return Work::More;
+            None => {
+                if let Some((_, true)) = self.table.remove(column, key, hash) {
+                    self.running[shard].clear(row);
+                }
             }
         }
-        Work::Done
+        self.renew(shard, slice, key, hash);
+    }
+
+    /// After a restore: what was dropped before the snapshot was taken is dropped again.
+    fn drop_again(&mut self) {
+        let kept = self.ahead.iter().map(|of| of.kept);
+        let most = kept.fold(self.past.kept_from, i64::max);
+        let until = self.slicing.first_slice_from(most);
+        let columns: Vec<Slice> = self.table.columns(i64::MIN..until).collect();
+        for (slice, column) in columns {
+            for shard in 0..SHARDS as usize {
+                let keys = self.table.keys_of(shard);
+                let keys: Vec<K> = keys.cloned().collect();
+                for key in keys {
+                    let hash = stable_hash(&key);
+                    let (_, kept) = self.progress_of(hash);
+                    if slice < self.slicing.first_slice_from(kept) {
+                        self.table.remove(column, &key, hash);
+                    }
+                }
+            }
+            if self.table.is_column_empty(column) {
+                self.table.close(column);
+            }
+        }
+    }
+
+    /// How far these windows are, for a restore.
+    fn note_progress(&mut self) {
+        let Past {
+            watermark,
+            open_from,
+            kept_from,
+            ..
+        } = self.past;
+        // At the end of the input all that had begun have fired. Others may begin in a run to come.
+        let fired = match watermark {
+            WATERMARK_MAX => self.next,
+            _ => open_from,
+        };
+        let here = Progress {
+            groups: self.groups.range(self.worker),
+            fired,
+            kept: kept_from.min(fired),
+        };
+        self.progress.value.clear();
+        self.progress.value.push(here);
+        self.progress.value.extend_from_slice(&self.ahead);
     }
 }
 
@@ -375,7 +593,7 @@ impl Past {
             watermark,
             open_from,
             kept_from,
-            fresh_from: slicing.slices_of(open_from.saturating_sub(1)).end,
+            fresh_from: slicing.end_of(open_from),
             taken_from: slicing.first_slice_from(kept_from),
         }
     }
@@ -385,15 +603,20 @@ impl<K: Key, V: Data, G: Aggregator<V>> OperatorCore for SlicedOperator<K, V, G>
     type Out = Windowed<K, G::Out>;
 
     fn open(&mut self, context: &OperatorContext) {
+        self.groups = context.key_groups;
+        self.worker = context.worker;
         self.follow(context.watermark);
-        for (slot, _, slices) in self.table.iter() {
-            if slices.due != NO_WINDOW {
-                self.due.entry(slices.due).or_default().push(slot);
-            } else if let Some(newest) = slices.newest() {
-                let last = self.slicing.last_window(newest);
-                self.waiting.entry(last).or_default().push(slot);
-            }
+        self.next = self.past.open_from;
+        let own = self.groups.range(self.worker);
+        for (_, restored) in self.progress.restored() {
+            self.ahead.extend(
+                restored
+                    .into_iter()
+                    .filter(|of| of.groups.start < own.end && own.start < of.groups.end),
+            );
         }
+        self.keep_ahead();
+        self.drop_again();
     }
 
     fn on_watermark(
@@ -402,15 +625,17 @@ impl<K: Key, V: Data, G: Aggregator<V>> OperatorCore for SlicedOperator<K, V, G>
         out: &mut Output<Self::Out>,
     ) -> Result<Work, BoxError> {
         self.follow(context.watermark);
-        let mut budget = WORK_LIMIT;
-        Ok(match self.fire_due(&mut budget, out) {
-            Work::Done => self.free(&mut budget),
-            Work::More => Work::More,
-        })
+        let work = self.fire_due(&mut { WORK_LIMIT }, out);
+        if work == Work::Done {
+            self.close_before(self.next);
+        }
+        Ok(work)
     }
 
     fn states(&mut self, visit: &mut dyn FnMut(&mut dyn Snapshot)) {
+        self.note_progress();
         visit(&mut self.table);
+        visit(&mut self.progress);
     }
 }
 
@@ -429,18 +654,12 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for SlicedOperator<K, V, G> {
             return self.add(record, hash, context, out);
         }
         let key = record.value.0.clone();
-        let before = self.table.get(&key).cloned();
+        let slice = self.slicing.slice_of(record.time);
+        let before = self.accumulator(slice, &key, hash).cloned();
         or_undo(
             self,
             |operator| operator.add(record, hash, context, out),
-            |operator| {
-                // Slots that are noted for its windows are looked at again when these are due.
-                match (operator.table.slot(&key), before) {
-                    (Some(slot), Some(before)) => *operator.table.touch(slot).1 = before,
-                    (Some(slot), None) => drop(operator.table.remove_at(slot)),
-                    (None, _) => {}
-                }
-            },
+            |operator| operator.put_back(slice, &key, hash, before),
         )
     }
 
@@ -452,20 +671,20 @@ impl<K: Key, V: Data, G: Aggregator<V>> Operator for SlicedOperator<K, V, G> {
         at: &Position<'_>,
     ) -> UserResult {
         self.follow(context.watermark);
-        let mut hashes = std::mem::take(&mut self.hashes);
+        let is_large = self.table.is_large();
         let mut records = records.into_iter();
         let mut index = 0;
         while !records.as_slice().is_empty() {
-            let next = &records.as_slice()[..records.len().min(LOOKUPS)];
-            let keys = next.iter().map(|record| &record.value.0);
-            self.table.prepare(keys, &mut hashes);
-            for (hash, record) in hashes.iter().zip(&mut records) {
-                at.set(index);
-                index += 1;
-                self.add(record, *hash, context, out)?;
+            let mut together = records.len();
+            if is_large {
+                together = together.min(LOOKUPS);
+                self.warm(&records.as_slice()[..together]);
+            }
+            let mut together = records.by_ref().take(together);
+            while let Some((record, hash)) = self.add_plain(&mut together, &mut index, at) {
+                self.add(record, hash, context, out)?;
             }
         }
-        self.hashes = hashes;
         Ok(())
     }
 }

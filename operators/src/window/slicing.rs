@@ -10,6 +10,7 @@
 //! at most `2 * size / slide + 1` slices whatever the two are.
 
 use super::{Cumulating, Sliding, Window};
+use millstream_runtime::state::SHARDS;
 use millstream_runtime::time::{EventTime, WATERMARK_MAX, Watermark};
 use std::ops::Range;
 
@@ -74,7 +75,7 @@ impl Slicing {
 
     /// The slice that an event time lies in. Costs a division; nothing is guessed from the record before, for
     /// records out of order would make the guess wrong half the time.
-    #[inline]
+    #[inline(always)]
     pub(super) fn slice_of(&self, time: EventTime) -> i64 {
         let (mut period, mut into) = (time.div_euclid(self.period), time.rem_euclid(self.period));
         into -= self.offset;
@@ -105,6 +106,11 @@ impl Slicing {
             NO_WINDOW => i64::MAX,
             _ => self.slices_of(window).start,
         }
+    }
+
+    /// The first slice that no window before this one has.
+    pub(super) fn end_of(&self, window: i64) -> i64 {
+        self.slices_of(window.saturating_sub(1)).end
     }
 
     /// The first window that a slice is part of.
@@ -148,6 +154,21 @@ impl Slicing {
             Kind::Cumulating { .. } => {
                 self.period_of(window).saturating_mul(self.per)..window.saturating_add(1)
             }
+        }
+    }
+
+    /// Whether a shard, of [`SHARDS`], aggregates its slices anew with this window, if it has not to do so earlier.
+    /// Each does in its turn, once in as many windows as a window spans.
+    #[inline]
+    pub(super) fn turns(&self, window: i64, shard: usize) -> bool {
+        match self.kind {
+            Kind::Sliding { slices, .. } => {
+                let every = slices.div_euclid(self.per).max(1);
+                let turn = shard as i64 * every / i64::from(SHARDS);
+                window.rem_euclid(every) == turn
+            }
+            // All windows of a period begin together: nothing leaves before its end.
+            Kind::Cumulating { .. } => false,
         }
     }
 
@@ -200,6 +221,58 @@ impl From<Cumulating> for Slicing {
     }
 }
 
+/// Finds slices without a division, near a time: the offset from it is multiplied by the reciprocal of the
+/// period (Lemire, Kaser, Kurz: "Faster remainder by direct computation", 2019). For slices of one length.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finder {
+    /// Where the first slice within reach begins.
+    start: EventTime,
+    first: i64,
+    /// How far it reaches, in milliseconds.
+    reach: u64,
+    /// 2^64 over the length of a slice, rounded up.
+    reciprocal: u64,
+}
+
+impl Finder {
+    /// Finds nothing.
+    pub const NOTHING: Finder = Finder {
+        start: 0,
+        first: 0,
+        reach: 0,
+        reciprocal: 0,
+    };
+    /// Offsets of so many bits are exact.
+    const REACH: u64 = 1 << 32;
+
+    /// Finds slices near this time; nothing if slices differ in length.
+    #[inline(never)]
+    pub fn near(time: EventTime, slicing: &Slicing) -> Finder {
+        let length = slicing.period as u64;
+        let is_even = slicing.per == 1 && matches!(slicing.kind, Kind::Sliding { .. });
+        let back = (Finder::REACH / 2) as i64;
+        let reaches = (2..=Finder::REACH / 4).contains(&length) && time >= i64::MIN + 4 * back;
+        if !is_even || !reaches {
+            return Finder::NOTHING;
+        }
+        let first = slicing.slice_of(time - back);
+        Finder {
+            start: first * slicing.period + slicing.offset,
+            first,
+            reach: Finder::REACH,
+            reciprocal: u64::MAX / length + 1,
+        }
+    }
+
+    /// The slice of a time, if it is within reach.
+    #[inline(always)] // for the innermost loops
+    pub fn find(&self, time: EventTime) -> Option<i64> {
+        let offset = time.wrapping_sub(self.start) as u64;
+        let slices = (u128::from(offset) * u128::from(self.reciprocal)) >> 64;
+        (offset < self.reach).then(|| self.first + slices as i64)
+    }
+}
+
 fn clamp(number: i128) -> i64 {
     number.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }
@@ -234,6 +307,42 @@ mod tests {
                     assert_eq!(within, of_slice, "{slicing:?}, {time} in {window}");
                     let of_window = slicing.slices_of(number).contains(&slice);
                     assert_eq!(within, of_window, "{slicing:?}, {time} in {window}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_finder_finds_is_the_slice() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..2_000 {
+            // Of any number of bits.
+            let mut number = |bits: u32| random.i64(..) >> random.u32(64 - bits..64);
+            let slide = number(40).abs().max(1);
+            let slices = number(4).abs().max(1);
+            let slicing = Slicing::sliding(slide * slices, slide, number(40).rem_euclid(slide));
+            let anchor = number(62);
+            let finder = Finder::near(anchor, &slicing);
+            assert_eq!(
+                finder.find(anchor).is_some(),
+                (2..=1 << 30).contains(&slide)
+            );
+            for _ in 0..50 {
+                let time = anchor + number(34);
+                let slice = slicing.slice_of(time);
+                assert_eq!(
+                    finder.find(time).unwrap_or(slice),
+                    slice,
+                    "{time} by {slide}"
+                );
+            }
+        }
+        for slicing in all() {
+            for anchor in [i64::MIN, i64::MIN + 1, -1, 0, 1 << 62] {
+                let finder = Finder::near(anchor, &slicing);
+                for time in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
+                    let slice = slicing.slice_of(time);
+                    assert_eq!(finder.find(time).unwrap_or(slice), slice, "{slicing:?}");
                 }
             }
         }

@@ -32,7 +32,10 @@ pub use kinds::{
     ValueState,
 };
 pub use spec::StateSpec;
-pub use table::{KeyedTable, LOOKUPS, NamespacedTable, Slot, Space, Within};
+pub use table::{
+    Changes, Column, ColumnId, ColumnarTable, KeyedTable, LOOKUPS, Leaving, NamespacedTable,
+    Passing, Slot, Space, Within,
+};
 pub use timers::{TimeDomain, Timer};
 pub use ttl::Ttl;
 

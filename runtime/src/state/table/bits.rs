@@ -1,4 +1,4 @@
-//! A set of places in a shard's table, a bit each.
+//! A set of places in a shard's table, or of rows, a bit each.
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -19,6 +19,17 @@ impl Bits {
     #[inline]
     pub fn set(&mut self, at: usize) {
         self.0[at / 64] |= 1 << (at % 64);
+    }
+
+    /// Takes a place out; whether it was in.
+    #[inline]
+    pub fn remove(&mut self, at: usize) -> bool {
+        let Some(bits) = self.0.get_mut(at / 64) else {
+            return false;
+        };
+        let was_in = *bits >> (at % 64) & 1 != 0;
+        *bits &= !(1 << (at % 64));
+        was_in
     }
 
     /// Takes out the first place that is in the word `word` or a later one.
@@ -57,6 +68,8 @@ mod tests {
         }
         assert_eq!(taken, [0, 63, 64, 199]);
         assert!(bits.is_zero());
+        bits.set(3);
+        assert!(bits.remove(3) && !bits.remove(3) && !bits.remove(1_000));
         bits.set(3);
         bits.reset(200);
         assert!(bits.is_zero());

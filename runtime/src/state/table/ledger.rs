@@ -1,8 +1,8 @@
 //! What a table knows of itself and its checkpoints, whatever it holds: its description, where it lives, which
 //! shards were written in full when, and how far the snapshot under way is.
 
+use super::mark::Mark;
 use super::outbox::Outbox;
-use super::shards::Mark;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{DEFAULT_KEY_GROUPS, KeyGroups};
 use crate::record::Key;
@@ -29,10 +29,8 @@ pub(super) struct Ledger<S, C> {
     pub descriptor: StateDescriptor,
     pub codec: C,
     pub outbox: Outbox,
-    groups: KeyGroups,
+    sharding: Sharding,
     worker: usize,
-    /// The number of groups is a power of two and no less than that of shards.
-    even_shards: bool,
     /// The next shard to encode; [`SHARDS`] when nothing is left.
     next_shard: u32,
     /// Where the next full rewrite goes on.
@@ -40,6 +38,32 @@ pub(super) struct Ledger<S, C> {
     /// The checkpoint in which each shard was last written in full.
     full_at: Vec<CheckpointId>,
     migrations: Vec<Migration<S>>,
+}
+
+/// Which shard a key is in.
+#[derive(Clone, Copy)]
+pub(super) struct Sharding {
+    groups: KeyGroups,
+    /// The number of groups is a power of two and no less than that of shards.
+    even: bool,
+}
+
+impl Sharding {
+    fn of(groups: KeyGroups) -> Self {
+        let count = groups.count();
+        let even = count.is_power_of_two() && count >= SHARDS;
+        Sharding { groups, even }
+    }
+
+    /// The shard of a key with this hash.
+    #[inline]
+    pub fn shard_at(self, hash: u64) -> u8 {
+        if self.even {
+            // The same without a division, when each shard has the same number of groups.
+            return (hash >> 44) as u8;
+        }
+        shard_of(self.groups.group_of(hash), self.groups.count()) as u8
+    }
 }
 
 /// What a barrier asks of the shards.
@@ -84,9 +108,8 @@ impl<S: 'static, C: Codec<S>> Ledger<S, C> {
             descriptor,
             codec,
             outbox: Outbox::new(),
-            groups: KeyGroups::new(DEFAULT_KEY_GROUPS, 1),
+            sharding: Sharding::of(KeyGroups::new(DEFAULT_KEY_GROUPS, 1)),
             worker: 0,
-            even_shards: has_even_shards(DEFAULT_KEY_GROUPS),
             next_shard: SHARDS,
             rewrite_at: 0,
             full_at: vec![0; SHARDS as usize],
@@ -101,19 +124,19 @@ impl<S: 'static, C: Codec<S>> Ledger<S, C> {
 
     /// Tells where the table lives.
     pub fn live_on(&mut self, groups: KeyGroups, worker: usize) {
-        self.groups = groups;
-        self.even_shards = has_even_shards(groups.count());
+        self.sharding = Sharding::of(groups);
         self.worker = worker;
     }
 
     /// The shard of a key with this hash.
     #[inline]
     pub fn shard_at(&self, hash: u64) -> u8 {
-        if self.even_shards {
-            // The same without a division, when each shard has the same number of groups.
-            return (hash >> 44) as u8;
-        }
-        shard_of(self.groups.group_of(hash), self.groups.count()) as u8
+        self.sharding.shard_at(hash)
+    }
+
+    /// Which shard a key is in.
+    pub fn sharding(&self) -> Sharding {
+        self.sharding
     }
 
     /// The barrier, for a table of `len` entries: what changes from now on belongs to the next checkpoint.
@@ -169,8 +192,8 @@ impl<S: 'static, C: Codec<S>> Ledger<S, C> {
 
     /// The oldest checkpoint whose blocks a restore of the last frozen one has to read.
     pub fn needs_since(&self) -> CheckpointId {
-        let range = self.groups.range(self.worker);
-        let groups = self.groups.count();
+        let range = self.sharding.groups.range(self.worker);
+        let groups = self.sharding.groups.count();
         let owned =
             shard_of(range.start, groups) as usize..=shard_of(range.end - 1, groups) as usize;
         self.full_at[owned].iter().min().copied().unwrap_or(0)
@@ -178,8 +201,8 @@ impl<S: 'static, C: Codec<S>> Ledger<S, C> {
 
     /// Whether a group of this shard belongs to this worker.
     fn owns_shard(&self, shard: u32) -> bool {
-        let range = self.groups.range(self.worker);
-        let groups = self.groups.count();
+        let range = self.sharding.groups.range(self.worker);
+        let groups = self.sharding.groups.count();
         !range.is_empty()
             && shard_of(range.start, groups) <= shard
             && shard <= shard_of(range.end - 1, groups)
@@ -213,8 +236,8 @@ impl<S: 'static, C: Codec<S>> Ledger<S, C> {
             None
         };
         let hash = crate::hash::stable_hash(key(&filed));
-        let group = self.groups.group_of(hash);
-        let shard = shard_of(group, self.groups.count());
+        let group = self.sharding.groups.group_of(hash);
+        let shard = shard_of(group, self.sharding.groups.count());
         if shard != block.shard {
             return Err(Error::new(
                 ErrorKind::Restore,
@@ -225,7 +248,7 @@ impl<S: 'static, C: Codec<S>> Ledger<S, C> {
                 ),
             ));
         }
-        if self.groups.worker_of(group) != self.worker {
+        if self.sharding.groups.worker_of(group) != self.worker {
             return Ok(None);
         }
         let state = value.map(|value| self.decode_state(block.state, value));
@@ -241,8 +264,4 @@ impl<S: 'static, C: Codec<S>> Ledger<S, C> {
         check_descriptor(&self.descriptor, found)?;
         self.codec.decode(bytes)
     }
-}
-
-fn has_even_shards(groups: u32) -> bool {
-    groups.is_power_of_two() && groups >= SHARDS
 }

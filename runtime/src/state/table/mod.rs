@@ -24,11 +24,17 @@
 //! full. A table grows a shard at a time, so that a resize never moves more than 1/256 of the keys.
 
 mod bits;
+mod column;
+mod columnar;
 mod ledger;
+mod mark;
 mod namespaced;
 mod outbox;
+mod rows;
 mod shards;
 
+pub use column::Column;
+pub use columnar::{Changes, ColumnId, ColumnarTable, Leaving, Passing};
 pub(super) use ledger::Decode;
 pub use namespaced::{NamespacedTable, Space, Within};
 

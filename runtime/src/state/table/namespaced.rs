@@ -220,7 +220,7 @@ impl<K: Key, N: Data + Ord, S: 'static, C: Codec<S>> NamespacedTable<K, N, S, C>
 #[cfg(test)]
 impl<K: Key, N, S, C> NamespacedTable<K, N, S, C> {
     /// The number of the period.
-    pub(super) fn now(&mut self) -> &mut super::shards::Mark {
+    pub(super) fn now(&mut self) -> &mut super::mark::Mark {
         &mut self.ledger.outbox.now
     }
 

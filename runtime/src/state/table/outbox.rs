@@ -5,7 +5,7 @@
 //! follow it are deltas on top of it.
 
 use super::ledger::Barrier;
-use super::shards::Mark;
+use super::mark::Mark;
 use crate::checkpoint::BlockKind;
 use crate::state::codec::{Codec, Compact, put_sized};
 use crate::state::{BlockSink, SHARDS, StateData, StateDescriptor};

@@ -6,6 +6,7 @@
 
 use super::bits::Bits;
 use super::ledger::{Barrier, Pause};
+use super::mark::{Mark, Owed};
 use super::outbox::{Encoder, Outbox};
 use crate::hash::stable_hash;
 use crate::prefetch::prefetch;
@@ -14,40 +15,6 @@ use crate::state::SHARDS;
 use hashbrown::HashTable;
 use hashbrown::hash_table::OccupiedEntry;
 use std::collections::VecDeque;
-
-/// When an entry changed. Periods, from barrier to barrier, are even numbers that rise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Mark(u32);
-
-impl Mark {
-    /// Of no period.
-    pub const OLD: Mark = Mark(0);
-    /// The first period.
-    pub const FIRST: Mark = Mark(2);
-    /// The last period that has another after it.
-    pub const LAST: Mark = Mark(u32::MAX - 3);
-
-    /// The period that has so many others before the last.
-    #[cfg(test)]
-    pub fn before_last(others: u32) -> Mark {
-        Mark(Mark::LAST.0 - 2 * others)
-    }
-
-    /// The next period.
-    pub fn next(self) -> Mark {
-        Mark(self.0 + 2)
-    }
-
-    /// Encoded in this period, and not changed since.
-    fn encoded(self) -> Mark {
-        Mark(self.0 + 1)
-    }
-
-    /// Whether this is the period before `now`.
-    fn is_just_before(self, now: Mark) -> bool {
-        self.0 + 2 == now.0
-    }
-}
 
 /// A key and its state. What a lookup reads comes first, in one cache line.
 #[repr(C)]
@@ -72,17 +39,6 @@ impl<K, S> Entry<K, S> {
     }
 }
 
-/// What a shard owes to the checkpoint that is being taken.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Owed {
-    #[default]
-    Nothing,
-    /// What changed in the period before the barrier.
-    Changes,
-    /// All that was there at the barrier.
-    All,
-}
-
 /// Where in a shard what is.
 #[derive(Default)]
 struct Places {
@@ -101,11 +57,7 @@ impl Places {
     /// Whether an entry with this mark is still to be encoded, `now` being the period after the barrier.
     #[inline]
     fn owes(&self, mark: Mark, now: Mark) -> bool {
-        match self.owed {
-            Owed::Nothing => false,
-            Owed::Changes => mark.is_just_before(now),
-            Owed::All => mark < now,
-        }
+        self.owed.holds(mark, now)
     }
 
     /// Entries have moved: there are so many places now, of which nothing is known.
@@ -129,7 +81,7 @@ impl Places {
         std::mem::swap(&mut self.changed, &mut self.pending);
         self.word = 0;
         self.unmarked = all;
-        self.owed = if all { Owed::All } else { Owed::Changes };
+        self.owed = Owed::at_barrier(all);
     }
 
     /// Puts a place back.
@@ -296,8 +248,7 @@ impl<K: Key, S> Shards<K, S> {
     pub fn freeze(&mut self, barrier: Barrier) {
         if let Some(now) = barrier.counted_anew {
             for entry in self.entries.iter_mut().flat_map(HashTable::iter_mut) {
-                let is_changed = entry.mark == now;
-                entry.mark = if is_changed { Mark::FIRST } else { Mark::OLD };
+                entry.mark = entry.mark.counted_anew(now);
             }
         }
         for (places, shard) in self.places.iter_mut().zip(0..) {
