@@ -166,6 +166,14 @@ impl<O: OperatorCore> Harness<O> {
         Ok(())
     }
 
+    /// The watermark rises on one worker.
+    #[cfg(test)]
+    pub(crate) fn watermark_of(&mut self, worker: usize, watermark: Watermark) {
+        let instance = &mut self.instances[worker];
+        instance.context.watermark = watermark;
+        instance.fire().expect("the operator fires");
+    }
+
     /// The input ends.
     pub fn end(&mut self) {
         self.watermark(WATERMARK_MAX);

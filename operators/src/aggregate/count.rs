@@ -9,6 +9,7 @@ pub struct Count;
 impl<V> Aggregator<V> for Count {
     type Acc = u64;
     type Out = u64;
+    const UNMERGES: bool = true;
     #[inline]
     fn create(&self) -> u64 {
         0
@@ -19,6 +20,9 @@ impl<V> Aggregator<V> for Count {
     }
     fn merge(&self, accumulator: &mut u64, other: u64) {
         *accumulator += other;
+    }
+    fn unmerge(&self, accumulator: &mut u64, other: &u64) {
+        *accumulator -= other;
     }
     #[inline]
     fn result(&self, accumulator: &u64) -> u64 {

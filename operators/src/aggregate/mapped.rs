@@ -39,6 +39,7 @@ where
     type Acc = G::Acc;
     type Out = R;
     const MERGES: bool = G::MERGES;
+    const UNMERGES: bool = G::UNMERGES;
     fn create(&self) -> G::Acc {
         self.aggregator.create()
     }
@@ -50,6 +51,9 @@ where
     }
     fn merge(&self, accumulator: &mut G::Acc, other: G::Acc) {
         self.aggregator.merge(accumulator, other);
+    }
+    fn unmerge(&self, accumulator: &mut G::Acc, other: &G::Acc) {
+        self.aggregator.unmerge(accumulator, other);
     }
     fn result(&self, accumulator: &G::Acc) -> R {
         (self.map)(self.aggregator.result(accumulator))

@@ -49,6 +49,11 @@ pub trait Aggregator<V>: Send + Sync + 'static {
     /// own instead of sharing slices with the others, and session windows, which merge, do not compile.
     const MERGES: bool = true;
 
+    /// Whether what was merged can be taken out again, with [`unmerge`](Self::unmerge). Then a sliding window that moves on
+    /// merges the slice that comes and takes out the one that leaves, which is less work than for other
+    /// aggregates.
+    const UNMERGES: bool = false;
+
     /// The accumulator before any value.
     fn create(&self) -> Self::Acc;
 
@@ -65,6 +70,13 @@ pub trait Aggregator<V>: Send + Sync + 'static {
     /// Adds what another accumulator has seen. Slices are merged in order of time, the later one into the
     /// earlier one; sessions in any order.
     fn merge(&self, accumulator: &mut Self::Acc, other: Self::Acc);
+
+    /// Takes out of an accumulator what was merged into it before: exactly, as if it never had been. Called only
+    /// if it [can be](Self::UNMERGES).
+    fn unmerge(&self, accumulator: &mut Self::Acc, other: &Self::Acc) {
+        let _ = (accumulator, other);
+        unreachable!("an aggregator that unmerges says how");
+    }
 
     /// The result so far; asked for after the first value.
     fn result(&self, accumulator: &Self::Acc) -> Self::Out;

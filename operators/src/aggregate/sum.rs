@@ -29,17 +29,30 @@ pub trait Summable: Data {
     /// The sum of nothing.
     const ZERO: Self;
 
+    /// Whether [`minus`](Self::minus) takes back exactly what [`plus`](Self::plus) has added.
+    const EXACT: bool = false;
+
     /// The sum of two; nothing when it does not fit.
     fn plus(&self, other: &Self) -> Option<Self>;
+
+    /// The difference of two; nothing when it does not fit, or there is none that is [exact](Self::EXACT).
+    fn minus(&self, _other: &Self) -> Option<Self> {
+        None
+    }
 }
 
 macro_rules! checked {
     ($zero:expr; $($number:ty),+) => {$(
         impl Summable for $number {
             const ZERO: Self = $zero;
+            const EXACT: bool = true;
             #[inline]
             fn plus(&self, other: &Self) -> Option<Self> {
                 self.checked_add(*other)
+            }
+            #[inline]
+            fn minus(&self, other: &Self) -> Option<Self> {
+                self.checked_sub(*other)
             }
         }
     )+};
@@ -87,6 +100,7 @@ where
 {
     type Acc = N;
     type Out = N;
+    const UNMERGES: bool = N::EXACT;
     #[inline]
     fn create(&self) -> N {
         N::ZERO
@@ -98,6 +112,13 @@ where
     #[inline]
     fn merge(&self, accumulator: &mut N, other: N) {
         add(accumulator, &other);
+    }
+    #[inline]
+    fn unmerge(&self, accumulator: &mut N, other: &N) {
+        match accumulator.minus(other) {
+            Some(less) => *accumulator = less,
+            None => overflow::<N>(),
+        }
     }
     #[inline]
     fn result(&self, accumulator: &N) -> N {

@@ -36,6 +36,16 @@ fn result_by<V: Clone, G: Aggregator<V, Out: Debug>>(
             same(&merged, &whole),
             "cut at {first}: {merged:?}, not {whole:?}"
         );
+        if G::UNMERGES && first > 0 {
+            let mut merged = accumulate(values);
+            aggregator.unmerge(&mut merged, &accumulate(&values[..first]));
+            let (rest, left) = (aggregator.result(&accumulate(&values[first..])), first);
+            let merged = aggregator.result(&merged);
+            assert!(
+                same(&merged, &rest),
+                "{left} taken out: {merged:?}, not {rest:?}"
+            );
+        }
     }
     whole
 }
@@ -65,6 +75,8 @@ fn count_reduce_and_fold() {
     let lengths = Fold::new(0, |sum: &mut usize, word: String| *sum += word.len());
     let lengths = lengths.merged_by(|sum, other| *sum += other);
     assert_eq!(result(&lengths, &words), 3);
+    const { assert!(<(Count, Sum<fn(&u8) -> u64, u64>) as Aggregator<u8>>::UNMERGES) };
+    const { assert!(!<(Count, Sum<fn(&u8) -> f64, f64>) as Aggregator<u8>>::UNMERGES) };
     const { assert!(!<Fold<u8, fn(&mut u8, u8)> as Aggregator<u8>>::MERGES) };
     const { assert!(!<(Count, Fold<u8, fn(&mut u8, u8)>) as Aggregator<u8>>::MERGES) };
 }

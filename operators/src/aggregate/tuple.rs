@@ -12,6 +12,7 @@ macro_rules! tuple {
             type Acc = ($($each::Acc,)+ $last::Acc);
             type Out = ($($each::Out,)+ $last::Out);
             const MERGES: bool = $($each::MERGES &&)+ $last::MERGES;
+            const UNMERGES: bool = $($each::UNMERGES &&)+ $last::UNMERGES;
             fn create(&self) -> Self::Acc {
                 ($(self.$at.create(),)+ self.$last_at.create())
             }
@@ -26,6 +27,10 @@ macro_rules! tuple {
             fn merge(&self, accumulator: &mut Self::Acc, other: Self::Acc) {
                 $(self.$at.merge(&mut accumulator.$at, other.$at);)+
                 self.$last_at.merge(&mut accumulator.$last_at, other.$last_at);
+            }
+            fn unmerge(&self, accumulator: &mut Self::Acc, other: &Self::Acc) {
+                $(self.$at.unmerge(&mut accumulator.$at, &other.$at);)+
+                self.$last_at.unmerge(&mut accumulator.$last_at, &other.$last_at);
             }
             fn result(&self, accumulator: &Self::Acc) -> Self::Out {
                 ($(self.$at.result(&accumulator.$at),)+ self.$last_at.result(&accumulator.$last_at))

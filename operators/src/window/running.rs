@@ -11,11 +11,14 @@
 //! much as there are keys in it. Once per size of a window, or when the window would begin behind the split, the
 //! split moves to the window's end: fronts and rests are aggregated anew. Shards take turns in this
 //! ([`Slicing::turns`]), so that no result waits for all of them.
+//!
+//! Of aggregates that can take out again what was merged ([`Aggregator::UNMERGES`]) there is one over the whole
+//! window: a slice that comes is merged into it, one that leaves is taken out.
 
 use super::slicing::Slicing;
 use crate::aggregate::Aggregator;
 use millstream_runtime::record::{Data, Key};
-use millstream_runtime::state::{Column, ColumnId, ColumnarTable, Leaving, Passing};
+use millstream_runtime::state::{Column, ColumnId, ColumnarTable, Passing};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -43,6 +46,7 @@ pub(super) fn of_row<'a, K: Key, A: Data>(
 }
 
 /// Slices with numbers from one up to another.
+#[inline]
 pub(super) fn within(all: &[Slice], from: i64, until: i64) -> &[Slice] {
     let start = all.partition_point(|slice| slice.0 < from);
     let end = all.partition_point(|slice| slice.0 < until);
@@ -58,7 +62,9 @@ pub(super) struct Running<A> {
     split: i64,
     /// Slices from this one on have not come.
     end: i64,
+    /// By row. For aggregates that unmerge there are the wholes instead.
     totals: Vec<Total<A>>,
+    wholes: Vec<Whole<A>>,
     /// Slices up to the split, the oldest first, each with its rests.
     rests: VecDeque<(i64, Column<A>)>,
     /// The memory of slices that have left.
@@ -71,6 +77,12 @@ struct Total<A> {
     front: Option<A>,
     /// Over those behind it.
     back: Option<A>,
+}
+
+/// The aggregate over so many slices of a key.
+struct Whole<A> {
+    whole: A,
+    slices: u32,
 }
 
 impl<A> Total<A> {
@@ -110,6 +122,7 @@ impl<A> Default for Running<A> {
             split: i64::MIN,
             end: i64::MIN,
             totals: Vec::new(),
+            wholes: Vec::new(),
             rests: VecDeque::new(),
             spare: Vec::new(),
         }
@@ -141,61 +154,119 @@ impl<A: Data> Running<A> {
     ) -> usize {
         let Slices { table, shard, all } = slices;
         let next = slicing.slices_of(window.saturating_add(1)).start;
-        let turns = slicing.turns(window, shard);
+        let turns = !G::UNMERGES && slicing.turns(window, shard);
         let window = slicing.slices_of(window);
-        let rows = table.rows_end(shard).max(self.totals.len());
-        self.totals.resize_with(rows, || Total::NONE);
+        self.make_rows(table.rows_end(shard), aggregator);
         let mut cost = 0;
         let mut comes = None;
-        if turns || window.start > self.split {
+        if turns || !G::UNMERGES && window.start > self.split {
             cost += self.turn(window.clone(), table, shard, all, aggregator);
         } else {
-            self.leave(window.start, i64::MIN, table, shard, all);
-            let come = within(all, self.end, window.end);
-            if let Some(((_, last), others)) = come.split_last() {
-                for (_, column) in others {
-                    table.count(*column, shard);
-                    table.cells(*column, shard).for_each(|row, added| {
-                        cost += 1;
-                        self.totals[row as usize].add(added, aggregator);
-                    });
-                }
-                comes = Some(*last);
+            self.leave(window.start, i64::MIN, table, shard, all, aggregator);
+            // After a restore there may be some that only late records are for.
+            for (_, column) in within(all, self.end, window.start) {
+                table.count(*column, shard);
             }
+            let come = within(all, self.end.max(window.start), window.end);
+            // The last one comes in one with what leaves, unless it is that.
+            let (last, others) = match come.split_last() {
+                Some((last, others)) if last.0 >= next => (Some(last), others),
+                _ => (None, come),
+            };
+            for (_, column) in others {
+                table.count(*column, shard);
+                table.cells(*column, shard).for_each(|row, added| {
+                    cost += 1;
+                    self.add(row, added, aggregator);
+                });
+            }
+            comes = last.map(|(_, column)| *column);
             self.end = window.end;
         }
         // The last slice comes, the results go out, and the first slice leaves, in one.
-        let leave = within(all, self.begin, next);
-        let first = leave.first().copied();
+        let first = within(all, self.begin, next).first().copied();
         let passing = Passing {
             comes,
             leaves: first.map(|(_, column)| column),
             drops: first.is_some_and(|(slice, _)| slice < kept),
         };
-        let rests = first.and_then(|(slice, _)| self.rests_that_left(slice));
-        let mut rests = rests.unwrap_or_default();
-        let totals = &mut self.totals;
-        table.pass(shard, passing, |key, row, added, leaving| {
-            let total = &mut totals[row as usize];
-            if let Some(added) = added {
-                total.add(added, aggregator);
+        let mut rests = first.and_then(|(slice, _)| self.rests_that_left(slice));
+        table.pass(shard, passing, |pass| {
+            if let Some(added) = pass.comes {
+                self.add(pass.row, added, aggregator);
             }
-            if let Some(result) = total.result(aggregator) {
+            if let Some(result) = self.result(pass.row, aggregator) {
                 cost += 1;
-                emit(key, result);
+                emit(pass.key, result);
             }
-            match leaving {
-                Leaving::Stays => {}
-                Leaving::Leaves => total.front = rests.take(row),
-                Leaving::Goes => *total = Total::NONE,
+            if let Some(left) = pass.leaves {
+                self.remove(pass.row, left, &mut rests, aggregator);
+            }
+            if pass.goes {
+                self.clear(pass.row, aggregator);
             }
         });
-        self.spare.push(rests);
+        self.spare.extend(rests);
         if let Some((slice, _)) = first {
             self.begin = self.begin.max(slice + 1);
         }
-        self.leave(next, kept, table, shard, all);
+        self.leave(next, kept, table, shard, all, aggregator);
         cost
+    }
+
+    /// Makes room for so many rows.
+    #[inline]
+    fn make_rows<V, G: Aggregator<V, Acc = A>>(&mut self, rows: usize, aggregator: &G) {
+        if G::UNMERGES && rows > self.wholes.len() {
+            self.wholes.resize_with(rows, || Whole {
+                whole: aggregator.create(),
+                slices: 0,
+            });
+        } else if !G::UNMERGES && rows > self.totals.len() {
+            self.totals.resize_with(rows, || Total::NONE);
+        }
+    }
+
+    /// A slice has come.
+    #[inline]
+    fn add<V, G: Aggregator<V, Acc = A>>(&mut self, row: u32, added: &A, aggregator: &G) {
+        if G::UNMERGES {
+            let Whole { whole, slices } = &mut self.wholes[row as usize];
+            aggregator.merge(whole, added.clone());
+            *slices += 1;
+        } else {
+            self.totals[row as usize].add(added, aggregator);
+        }
+    }
+
+    /// A slice has left, of which these are the rests.
+    #[inline]
+    fn remove<V, G: Aggregator<V, Acc = A>>(
+        &mut self,
+        row: u32,
+        left: &A,
+        rests: &mut Option<Column<A>>,
+        aggregator: &G,
+    ) {
+        if G::UNMERGES {
+            let Whole { whole, slices } = &mut self.wholes[row as usize];
+            aggregator.unmerge(whole, left);
+            *slices -= 1;
+            if *slices == 0 {
+                *whole = aggregator.create();
+            }
+        } else {
+            self.totals[row as usize].front = rests.as_mut().and_then(|rests| rests.take(row));
+        }
+    }
+
+    #[inline]
+    fn result<V, G: Aggregator<V, Acc = A>>(&self, row: u32, aggregator: &G) -> Option<G::Out> {
+        if G::UNMERGES {
+            let Whole { whole, slices } = &self.wholes[row as usize];
+            return (*slices > 0).then(|| aggregator.result(whole));
+        }
+        self.totals[row as usize].result(aggregator)
     }
 
     /// Moves the split to the end of a window.
@@ -220,7 +291,6 @@ impl<A: Data> Running<A> {
         let mut merges = 0;
         for (slice, column) in within(all, window.start, window.end).iter().rev() {
             let mut rests = self.spare.pop().unwrap_or_default();
-            let mut count = 0;
             rests.clear(rows);
             table.cells(*column, shard).for_each(|row, added| {
                 merges += 1;
@@ -229,7 +299,6 @@ impl<A: Data> Running<A> {
                 if let Some(rest) = total.front.take() {
                     aggregator.merge(&mut front, rest.clone());
                     rests.insert(row, rest, rows);
-                    count += 1;
                 }
                 total.front = Some(front);
             });
@@ -241,28 +310,31 @@ impl<A: Data> Running<A> {
     }
 
     /// Slices leave, up to one; those before `kept` are dropped.
-    fn leave<K: Key>(
+    fn leave<K: Key, V, G: Aggregator<V, Acc = A>>(
         &mut self,
         until: i64,
         kept: i64,
         table: &mut ColumnarTable<K, A>,
         shard: usize,
         all: &[Slice],
+        aggregator: &G,
     ) {
-        for (slice, column) in within(all, self.begin, until) {
-            let mut rests = self.rests_that_left(*slice).unwrap_or_default();
+        for (slice, column) in within(all, self.begin, until.min(self.end)) {
+            let mut rests = self.rests_that_left(*slice);
             let passing = Passing {
                 comes: None,
                 leaves: Some(*column),
                 drops: *slice < kept,
             };
-            let totals = &mut self.totals;
-            table.pass(shard, passing, |_, row, _, leaving| match leaving {
-                Leaving::Stays => {}
-                Leaving::Leaves => totals[row as usize].front = rests.take(row),
-                Leaving::Goes => totals[row as usize] = Total::NONE,
+            table.pass(shard, passing, |pass| {
+                if let Some(left) = pass.leaves {
+                    self.remove(pass.row, left, &mut rests, aggregator);
+                }
+                if pass.goes {
+                    self.clear(pass.row, aggregator);
+                }
             });
-            self.spare.push(rests);
+            self.spare.extend(rests);
         }
         self.begin = self.begin.max(until);
     }
@@ -279,7 +351,13 @@ impl<A: Data> Running<A> {
     }
 
     /// Nothing is left of a row.
-    pub fn clear(&mut self, row: u32) {
+    pub fn clear<V, G: Aggregator<V, Acc = A>>(&mut self, row: u32, aggregator: &G) {
+        if let Some(whole) = self.wholes.get_mut(row as usize) {
+            *whole = Whole {
+                whole: aggregator.create(),
+                slices: 0,
+            };
+        }
         if let Some(total) = self.totals.get_mut(row as usize) {
             *total = Total::NONE;
         }
@@ -294,19 +372,23 @@ impl<A: Data> Running<A> {
         aggregator: &G,
     ) {
         let Slices { table, shard, all } = slices;
-        let rows = table.rows_end(shard).max(self.totals.len());
-        self.totals.resize_with(rows, || Total::NONE);
-        for (slice, column) in within(all, self.begin, self.end) {
-            if !table.is_counted(*column, shard) {
-                table.count(*column, shard);
+        let rows = table.rows_end(shard);
+        self.make_rows(rows, aggregator);
+        self.clear(row, aggregator);
+        for (_, column) in within(all, self.begin, self.end) {
+            table.count(*column, shard);
+        }
+        let of_row = |from: i64, until: i64| of_row(table, shard, row, within(all, from, until));
+        if G::UNMERGES {
+            for (_, added) in of_row(self.begin, self.end) {
+                self.add(row, added, aggregator);
             }
-            debug_assert!(*slice < self.end);
+            return;
         }
         for (_, rests) in &mut self.rests {
             rests.take(row);
         }
         let behind = self.split.saturating_add(1);
-        let of_row = |from: i64, until: i64| of_row(table, shard, row, within(all, from, until));
         let mut total = Total::NONE;
         for (slice, added) in of_row(self.begin, behind).rev() {
             let mut front = added.clone();

@@ -33,8 +33,8 @@ pub use kinds::{
 };
 pub use spec::StateSpec;
 pub use table::{
-    Changes, Column, ColumnId, ColumnarTable, KeyedTable, LOOKUPS, Leaving, NamespacedTable,
-    Passing, Slot, Space, Within,
+    Changes, Column, ColumnId, ColumnarTable, KeyedTable, LOOKUPS, NamespacedTable, Pass, Passing,
+    Place, Slot, Space, Within,
 };
 pub use timers::{TimeDomain, Timer};
 pub use ttl::Ttl;

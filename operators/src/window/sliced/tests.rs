@@ -8,6 +8,7 @@ use crate::testing::Harness;
 use crate::testing::contract::{Step, in_every_way};
 use crate::window::slicing::Slicing;
 use crate::window::{Window, Windowed};
+use millstream_runtime::hash::stable_hash;
 use millstream_runtime::record::Record;
 use millstream_runtime::time::{EventTime, WATERMARK_MAX, WATERMARK_MIN};
 use std::collections::BTreeMap;
@@ -162,14 +163,20 @@ fn the_slow_way(windows: Windows, lateness: i64, script: &[Step<u8, u64>]) -> (R
     (results, late)
 }
 
+/// Sums are taken out again as windows move on. Reduced, the same numbers cannot be.
 #[test]
 fn windows_sum_as_the_slow_way_does() {
+    check(sum);
+    check(|| Reduce::new(|a: u64, b: u64| a + b));
+}
+
+fn check<G: Aggregator<u64, Out = u64>>(aggregator: fn() -> G) {
     for seed in 0..50 {
         let mut random = fastrand::Rng::with_seed(seed);
         let windows = Windows::any(&mut random);
         let lateness = if random.bool() { 0 } else { random.i64(1..80) };
         let script = script(&mut random);
-        let make = || harness(windows.slicing(), lateness, sum()).0;
+        let make = move || harness(windows.slicing(), lateness, aggregator()).0;
         let results = in_every_way(make, &script);
         let (expected, late) = the_slow_way(windows, lateness, &script);
         for (at, (found, expected)) in results.iter().zip(&expected).enumerate() {
@@ -177,7 +184,7 @@ fn windows_sum_as_the_slow_way_does() {
             assert_eq!(found, expected, "{what}");
         }
 
-        let (mut straight, late_records) = harness(windows.slicing(), lateness, sum());
+        let (mut straight, late_records) = harness(windows.slicing(), lateness, aggregator());
         for step in script {
             match step {
                 Step::Record(time, key, value) => straight.record(time, (key, value)),
@@ -270,6 +277,165 @@ fn a_record_between_two_pieces_of_work_is_not_in_windows_that_are_over() {
     let counts = put_out.take();
     assert_eq!(counts.len(), 5_000);
     assert!(counts.iter().all(|record| record.value.value == 1));
+}
+
+/// Workers whose watermarks differ: what one of them has fired is fired no more after a restore, whose watermark is the
+/// least of all, not even on another number of workers; and what was late for it is late.
+#[test]
+fn a_watermark_that_is_set_back_fires_nothing_twice() {
+    use millstream_runtime::hash::{DEFAULT_KEY_GROUPS, KeyGroups};
+    for (lateness, workers) in [(0, 3), (0, 2), (30, 3), (30, 1)] {
+        let (mut windows, late) = harness(Slicing::sliding(20, 10, 0), lateness, Count);
+        windows.restart_on(2);
+        windows.batch((0..200).map(|key| (5, (key, 0))));
+        windows.watermark_of(0, 25);
+        let fired: Vec<u8> = windows
+            .take_values()
+            .iter()
+            .map(|count| count.key)
+            .collect();
+        let groups = KeyGroups::new(DEFAULT_KEY_GROUPS, 2);
+        let is_first = |key: &u8| groups.worker_of_hash(stable_hash(key)) == 0;
+        let firsts: Vec<u8> = (0..200).filter(is_first).collect();
+        assert_eq!(fired.len(), 2 * firsts.len(), "both windows, of one worker");
+        windows.restart_on(workers);
+        let (early, other) = (firsts[0], (0..200).find(|key| !is_first(key)).unwrap());
+        windows.batch([(6, (early, 0)), (6, (other, 0))]);
+        let again = windows.take_values().into_iter();
+        let again: Vec<(u8, i64, u64)> = again.map(|c| (c.key, c.window.end, c.value)).collect();
+        match lateness {
+            0 => assert_eq!(
+                (again, late.take()),
+                (vec![], vec![Record::new(6, (early, 0))])
+            ),
+            _ => assert_eq!(again, [(early, 10, 2), (early, 20, 2)]),
+        }
+        windows.watermark(25);
+        let mut rest: Vec<u8> = windows
+            .take_values()
+            .iter()
+            .map(|count| count.key)
+            .collect();
+        rest.sort_unstable();
+        rest.dedup();
+        let seconds: Vec<u8> = (0..200).filter(|key| !is_first(key)).collect();
+        assert_eq!(rest, seconds, "the others fire now");
+        windows.end();
+        assert_eq!(windows.keys(), 0);
+    }
+}
+
+/// A record that is set aside leaves no trace, also one that is late for some of its windows.
+#[test]
+fn a_record_that_fails_leaves_no_trace() {
+    use crate::process::Collected;
+    use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, Work};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    struct Choosy<G>(G);
+    impl<G: Aggregator<u64>> Aggregator<u64> for Choosy<G> {
+        type Acc = G::Acc;
+        type Out = G::Out;
+        const UNMERGES: bool = G::UNMERGES;
+        fn create(&self) -> G::Acc {
+            self.0.create()
+        }
+        fn add(&self, accumulator: &mut G::Acc, value: u64) {
+            self.0.add(accumulator, value);
+            assert_ne!(value, 13, "it was added all the same");
+        }
+        fn merge(&self, accumulator: &mut G::Acc, other: G::Acc) {
+            self.0.merge(accumulator, other);
+        }
+        fn unmerge(&self, accumulator: &mut G::Acc, other: &G::Acc) {
+            self.0.unmerge(accumulator, other);
+        }
+        fn result(&self, accumulator: &G::Acc) -> G::Out {
+            self.0.result(accumulator)
+        }
+    }
+    fn run<G: Aggregator<u64, Out = u64>>(aggregator: G, with_failures: bool) -> Vec<String> {
+        let (late, _) = SideTag::<(u8, u64)>::new("late").collect();
+        let slicing = Slicing::sliding(20, 5, 0);
+        let mut operator = SlicedOperator::new(
+            slicing,
+            10,
+            Arc::new(Choosy(aggregator)),
+            late.into_output(),
+        );
+        let put_out = Collected::<Windowed<u8, u64>>::default();
+        let mut out = Output::new(Box::new(put_out.clone()));
+        let mut context = OperatorContext::detached();
+        context.tolerant = true;
+        operator.open(&context);
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut watermark = 0;
+        for _ in 0..2_000 {
+            let (time, key) = (watermark + random.i64(-25..20), random.u8(..5));
+            let record = Record::new(time, (key, random.u64(14..99)));
+            if with_failures && time % 3 == 0 {
+                let fails = Record::new(time, (key, 13));
+                let took = AssertUnwindSafe(|| operator.on_record(fails, &mut context, &mut out));
+                drop(catch_unwind(took)); // one that is late for all is not added
+            }
+            operator.on_record(record, &mut context, &mut out).unwrap();
+            if random.u8(..20) == 0 {
+                watermark += random.i64(0..20);
+                context.watermark = watermark;
+                while operator.on_watermark(&mut context, &mut out).unwrap() == Work::More {}
+            }
+        }
+        context.watermark = WATERMARK_MAX;
+        while operator.on_watermark(&mut context, &mut out).unwrap() == Work::More {}
+        out.flush().unwrap();
+        put_out
+            .take()
+            .iter()
+            .map(|record| format!("{record:?}"))
+            .collect()
+    }
+    let reduced = || Reduce::new(|a: u64, b: u64| a + b);
+    let (summed, summed_too) = (run(sum(), false), run(sum(), true));
+    let (merged, merged_too) = (run(reduced(), false), run(reduced(), true));
+    assert!(summed.len() > 1_000);
+    assert_eq!(summed, summed_too);
+    assert_eq!(summed, merged);
+    assert_eq!(summed, merged_too);
+}
+
+/// A window that fails while a late record makes it fire before its turn ends the job, whatever becomes of the
+/// record: half of its results would be missing.
+#[test]
+fn a_window_that_fails_as_a_late_record_comes_ends_the_job() {
+    use crate::aggregate::Mapped;
+    use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, Work};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let (late, _) = SideTag::<(u64, u64)>::new("late").collect();
+    let picky = Mapped::new(Count, |count: u64| {
+        assert!(count < 2, "too many");
+        count
+    });
+    let slicing = Slicing::sliding(20, 10, 0);
+    let mut operator = SlicedOperator::new(slicing, 20, Arc::new(picky), late.into_output());
+    let mut out = Output::new(Box::new(Collected::<Windowed<u64, u64>>::default()));
+    let mut context = OperatorContext::detached();
+    context.tolerant = true;
+    let add = |operator: &mut SlicedOperator<_, _, _>, context: &mut _, key, out: &mut _| {
+        let record = Record::new(5, (key, 0));
+        let added = catch_unwind(AssertUnwindSafe(|| {
+            operator.on_record(record, context, out)
+        }));
+        added.is_ok_and(|added| added.is_ok())
+    };
+    (0..5_000).for_each(|key| assert!(add(&mut operator, &mut context, key, &mut out)));
+    let shard = |key: &u64| stable_hash(key) >> 44 & 0xFF;
+    let last = (0..5_000).max_by_key(shard).unwrap(); // its turn comes last
+    assert!(add(&mut operator, &mut context, last, &mut out));
+    context.watermark = 10;
+    let work = operator.on_watermark(&mut context, &mut out).unwrap();
+    assert_eq!(work, Work::More);
+    assert!(!add(&mut operator, &mut context, last, &mut out));
+    let error = operator.on_watermark(&mut context, &mut out).unwrap_err();
+    assert!(error.to_string().contains("late record"), "{error}");
 }
 
 #[test]

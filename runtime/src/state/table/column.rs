@@ -202,7 +202,7 @@ impl<T: Clone> Column<T> {
     }
 
     /// Takes the value of a row out.
-    #[inline]
+    #[inline(always)] // as what calls it
     pub fn take(&mut self, row: u32) -> Option<T> {
         match &mut self.0 {
             Values::Plain(values, there) => {

@@ -34,7 +34,7 @@ mod rows;
 mod shards;
 
 pub use column::Column;
-pub use columnar::{Changes, ColumnId, ColumnarTable, Leaving, Passing};
+pub use columnar::{Changes, ColumnId, ColumnarTable, Pass, Passing, Place};
 pub(super) use ledger::Decode;
 pub use namespaced::{NamespacedTable, Space, Within};
 

@@ -1,0 +1,105 @@
+//! Adding records of a batch to their slices.
+
+use super::SlicedOperator;
+use crate::aggregate::Aggregator;
+use crate::window::Windowed;
+use millstream_runtime::driver::Position;
+use millstream_runtime::hash::stable_hash;
+use millstream_runtime::operator::{OperatorContext, Output, UserResult};
+use millstream_runtime::record::{Data, Key, Record};
+use millstream_runtime::state::{LOOKUPS, Place};
+
+impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
+    /// Adds records as long as there is nothing more to it than that: the loop where most time goes. Returns the first one
+    /// for which there is, if any, and its hash; `index` is that of the next record.
+    #[inline]
+    pub(super) fn add_plain(
+        &mut self,
+        records: &mut std::vec::IntoIter<Record<(K, V)>>,
+        index: &mut usize,
+        at: &Position<'_>,
+    ) -> Option<(Record<(K, V)>, u64)> {
+        let (finder, fresh_from, aggregator) = (self.finder, self.fresh_from, &*self.aggregator);
+        let mut changes = self.table.changes();
+        let mut next = *index;
+        for Record { time, value } in records {
+            at.set(next);
+            next += 1;
+            let (key, value) = value;
+            let hash = stable_hash(&key);
+            let slice = finder.find(time).filter(|slice| *slice >= fresh_from);
+            let add = |accumulator: &mut G::Acc, value| aggregator.add_at(accumulator, value, time);
+            let added = match slice {
+                Some(slice) => changes.change(slice, &key, hash, value, add),
+                None => Err(value),
+            };
+            if let Err(value) = added {
+                *index = next;
+                return Some((Record::new(time, (key, value)), hash));
+            }
+        }
+        *index = next;
+        None
+    }
+
+    /// Adds records whose keys and slices are seldom in the cache: they are sought for many records at once, so
+    /// that one does not wait for the other.
+    pub(super) fn add_together(
+        &mut self,
+        records: Vec<Record<(K, V)>>,
+        context: &mut OperatorContext,
+        out: &mut Output<Windowed<K, G::Out>>,
+        at: &Position<'_>,
+    ) -> UserResult {
+        let mut places = [Place::NONE; LOOKUPS];
+        let mut records = records.into_iter();
+        let mut index = 0;
+        while !records.as_slice().is_empty() {
+            let next = &records.as_slice()[..records.len().min(LOOKUPS)];
+            let changes = self.table.changes();
+            for (place, Record { value, .. }) in places.iter_mut().zip(next) {
+                *place = changes.place(&value.0, stable_hash(&value.0));
+            }
+            for (place, Record { time, .. }) in places.iter().zip(next) {
+                let slice = self.finder.find(*time);
+                if let Some(column) = slice.and_then(|slice| self.table.column(slice)) {
+                    self.table.prefetch(column, *place);
+                }
+            }
+            let rows_gone = self.table.rows_gone();
+            for (place, record) in places[..next.len()].iter().zip(&mut records) {
+                at.set(index);
+                index += 1;
+                if let Err(record) = self.add_in(*place, record) {
+                    let hash = stable_hash(&record.value.0);
+                    self.add(record, hash, context, out)?;
+                    if self.table.rows_gone() != rows_gone {
+                        break; // a place may be another's by now
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a record of a key in this place, if there is nothing more to it than that.
+    #[inline]
+    pub(super) fn add_in(
+        &mut self,
+        place: Place,
+        record: Record<(K, V)>,
+    ) -> Result<(), Record<(K, V)>> {
+        let time = record.time;
+        let slice = self
+            .finder
+            .find(time)
+            .filter(|slice| *slice >= self.fresh_from);
+        let Some(slice) = slice else {
+            return Err(record);
+        };
+        let ((key, value), aggregator) = (record.value, &*self.aggregator);
+        let add = |accumulator: &mut G::Acc, value| aggregator.add_at(accumulator, value, time);
+        let added = (self.table.changes()).change_in(slice, place, value, add);
+        added.map_err(|value| Record::new(time, (key, value)))
+    }
+}

@@ -1,0 +1,118 @@
+//! Changes of states, for the innermost loops.
+
+use super::numbered::Numbered;
+use super::{ColumnId, RECENT};
+use crate::record::Key;
+use crate::state::SHARDS;
+use crate::state::table::ledger::Sharding;
+use crate::state::table::mark::Mark;
+use crate::state::table::rows::Rows;
+
+/// Where the row of a key is, if it has one: good until a row goes ([`rows_gone`](ColumnarTable::rows_gone)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u64);
+
+impl Place {
+    /// Of a key that has no row.
+    pub const NONE: Place = Place(u64::MAX);
+
+    #[inline]
+    fn new(shard: u8, row: u32) -> Self {
+        Place(u64::from(shard) << 32 | u64::from(row))
+    }
+
+    #[inline]
+    pub(super) fn shard(self) -> usize {
+        (self.0 >> 32) as usize % SHARDS as usize
+    }
+
+    #[inline]
+    pub(super) fn row(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// Changes states of a [`ColumnarTable`] one after the other.
+pub struct Changes<'a, K, S> {
+    pub(super) rows: &'a [Rows<K>; SHARDS as usize],
+    pub(super) columns: &'a mut [Numbered<S>],
+    pub(super) recent: &'a [(i64, ColumnId); RECENT],
+    pub(super) now: Mark,
+    pub(super) sharding: Sharding,
+}
+
+impl<K: Key, S: Clone> Changes<'_, K, S> {
+    /// Where the row of a key with this stable hash is.
+    #[inline(always)] // for the innermost loops
+    pub fn place(&self, key: &K, hash: u64) -> Place {
+        let shard = self.sharding.shard_at(hash);
+        match self.rows[usize::from(shard)].find(hash, |other| other == key) {
+            Some(row) => Place::new(shard, row.number),
+            None => Place::NONE,
+        }
+    }
+
+    /// Lets `change` change the state that a key with this stable hash has under a number, or a new one, if that is to
+    /// be had without further ado.
+    ///
+    /// # Errors
+    /// When it is not: `with` comes back, for [`touch_or_insert`](ColumnarTable::touch_or_insert).
+    #[inline(always)] // for the innermost loops
+    pub fn change<W>(
+        &mut self,
+        number: i64,
+        key: &K,
+        hash: u64,
+        with: W,
+        change: impl FnOnce(&mut S, W),
+    ) -> std::result::Result<(), W> {
+        let (recent, column) = self.recent[number as usize % RECENT];
+        if recent != number {
+            return Err(with);
+        }
+        let shard = usize::from(self.sharding.shard_at(hash));
+        match self.rows[shard].find(hash, |other| other == key) {
+            Some(row) => self.change_at(column, shard, row.number, with, change),
+            None => Err(with),
+        }
+    }
+
+    /// The same for a key whose row is in this place.
+    ///
+    /// # Errors
+    /// As [`change`](Self::change).
+    #[inline]
+    pub fn change_in<W>(
+        &mut self,
+        number: i64,
+        place: Place,
+        with: W,
+        change: impl FnOnce(&mut S, W),
+    ) -> std::result::Result<(), W> {
+        let (recent, column) = self.recent[number as usize % RECENT];
+        if recent != number || place == Place::NONE {
+            return Err(with);
+        }
+        self.change_at(column, place.shard(), place.row(), with, change)
+    }
+
+    #[inline(always)] // as what calls it
+    fn change_at<W>(
+        &mut self,
+        column: ColumnId,
+        shard: usize,
+        row: u32,
+        with: W,
+        change: impl FnOnce(&mut S, W),
+    ) -> std::result::Result<(), W> {
+        let numbered = &mut self.columns[column.0];
+        if numbered.free[shard] != self.now {
+            return Err(with);
+        }
+        let Some(state) = numbered.shards[shard].place_mut(row) else {
+            return Err(with);
+        };
+        change(state, with);
+        Ok(())
+    }
+}

@@ -1,0 +1,343 @@
+//! States by key and number: a column for each number, a row for each key.
+
+mod changes;
+mod numbered;
+mod pass;
+mod snapshot;
+
+pub use changes::{Changes, Place};
+pub use pass::{Pass, Passing};
+
+use super::LARGE_BYTES;
+use super::column::Column;
+use super::ledger::Ledger;
+use super::mark::{Mark, Owed};
+use super::outbox::{Encoder, InNamespace};
+use super::rows::Rows;
+use crate::prefetch::prefetch;
+use crate::record::Key;
+use crate::state::SHARDS;
+use crate::state::codec::{Codec, Compact};
+use numbered::{Changed, Numbered};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// An open column of a [`ColumnarTable`], until it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnId(usize);
+
+/// A state for each key and number, where a number is that of a slice of time, say: it comes, most keys have a state under it,
+/// it goes as a whole, and keys are looked at one after the other. So a key has a row, found once whatever the number, and
+/// states lie in arrays by row, one for each number; where few keys have a state, in hash tables ([`Column`]).
+///
+/// Rows are numbered within each of the [`SHARDS`] shards. The number of a row is the key's until its last state goes; what can be computed from the states may
+/// be kept beside the table, by the same numbers.
+///
+/// Snapshots are as those of a [`KeyedTable`](super::KeyedTable), but for columns that are [dropped](Passing::drops):
+/// they are not written as removed, so that a restore may bring them back.
+pub struct ColumnarTable<K, S, C = Compact> {
+    ledger: Ledger<S, C>,
+    rows: Box<[Rows<K>; SHARDS as usize]>,
+    owed: Box<[Owed; SHARDS as usize]>,
+    /// By the number of their [`ColumnId`].
+    columns: Vec<Numbered<S>>,
+    by_number: BTreeMap<i64, ColumnId>,
+    /// Columns found lately, by the low bits of their numbers.
+    recent: [(i64, ColumnId); RECENT],
+    /// The ids of closed columns. The last one has kept its memory, for the next to be opened.
+    free: Vec<ColumnId>,
+    /// Encoding goes on with this column.
+    next: i64,
+    /// The number of keys.
+    keys: usize,
+    rows_gone: u64,
+}
+
+const RECENT: usize = 16;
+
+/// Columns of which none can be asked for: their numbers have other low bits than their places.
+const NONE_RECENT: [(i64, ColumnId); RECENT] = {
+    let mut none = [(0, ColumnId(0)); RECENT];
+    none[0].0 = 1;
+    none
+};
+
+impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
+    /// An empty table for the state named `name`, of this schema version.
+    pub fn new(name: impl Into<String>, version: u32) -> Self {
+        let mut ledger = Ledger::new(name.into());
+        ledger.descriptor.version = version;
+        ColumnarTable {
+            ledger,
+            rows: Box::new(std::array::from_fn(|_| Rows::default())),
+            owed: Box::new([Owed::Nothing; SHARDS as usize]),
+            columns: Vec::new(),
+            by_number: BTreeMap::new(),
+            recent: NONE_RECENT,
+            free: Vec::new(),
+            next: i64::MIN,
+            keys: 0,
+            rows_gone: 0,
+        }
+    }
+
+    /// The number of keys that have a state in any column.
+    pub fn len(&self) -> usize {
+        self.keys
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.keys == 0
+    }
+
+    /// The shard of a key with this stable hash.
+    #[inline]
+    pub fn shard_at(&self, hash: u64) -> usize {
+        usize::from(self.ledger.shard_at(hash))
+    }
+
+    /// The row, within its shard, of the key with this stable hash.
+    #[inline]
+    pub fn row(&self, key: &K, hash: u64) -> Option<u32> {
+        let row = self.rows[self.shard_at(hash)].find(hash, |other| other == key)?;
+        Some(row.number)
+    }
+
+    /// All row numbers of a shard are below this one.
+    #[inline]
+    pub fn rows_end(&self, shard: usize) -> usize {
+        self.rows[shard].end()
+    }
+
+    /// The keys of a shard, in no order that means anything.
+    pub fn keys_of(&self, shard: usize) -> impl Iterator<Item = &K> {
+        self.rows[shard].iter().map(|row| &row.key)
+    }
+
+    /// The column of a number, if it is open.
+    #[inline]
+    pub fn column(&mut self, number: i64) -> Option<ColumnId> {
+        let (recent, column) = self.recent[number as usize % RECENT];
+        match recent == number {
+            true => Some(column),
+            false => self.find_column(number),
+        }
+    }
+
+    #[inline(never)]
+    fn find_column(&mut self, number: i64) -> Option<ColumnId> {
+        let column = *self.by_number.get(&number)?;
+        self.recent[number as usize % RECENT] = (number, column);
+        Some(column)
+    }
+
+    /// Open columns in a range of numbers, in order.
+    pub fn columns(&self, numbers: Range<i64>) -> impl DoubleEndedIterator<Item = (i64, ColumnId)> {
+        // A range that ends before it begins is empty.
+        let end = numbers.end.max(numbers.start);
+        let found = self.by_number.range(numbers.start..end);
+        found.map(|(number, column)| (*number, *column))
+    }
+
+    /// The first open column from a number on.
+    pub fn first_from(&self, number: i64) -> Option<(i64, ColumnId)> {
+        let (number, column) = self.by_number.range(number..).next()?;
+        Some((*number, *column))
+    }
+
+    /// The column of a number, which is opened if it is not open.
+    pub fn open(&mut self, number: i64) -> ColumnId {
+        if let Some(column) = self.column(number) {
+            return column;
+        }
+        let column = self.free.pop().unwrap_or_else(|| {
+            self.columns.push(Numbered::new());
+            ColumnId(self.columns.len() - 1)
+        });
+        self.columns[column.0].number = number;
+        self.by_number.insert(number, column);
+        column
+    }
+
+    /// Closes a column that has become empty.
+    ///
+    /// # Panics
+    /// When it is not open.
+    pub fn close(&mut self, column: ColumnId) {
+        let numbered = &mut self.columns[column.0];
+        debug_assert!(numbered.is_empty(), "a column that is closed is empty");
+        numbered.free.fill(Mark::OLD);
+        numbered.changed.fill(Changed::NEVER);
+        numbered.changed_in = Mark::OLD;
+        let closed = self.by_number.remove(&numbered.number);
+        assert_eq!(closed, Some(column), "a column that is closed was open");
+        self.recent = NONE_RECENT;
+        if let Some(spare) = self.free.last() {
+            self.columns[spare.0].shards.fill_with(Column::default);
+        }
+        self.free.push(column);
+    }
+
+    /// Whether a column has no state.
+    pub fn is_column_empty(&self, column: ColumnId) -> bool {
+        self.columns[column.0].is_empty()
+    }
+
+    /// For changing many states one after the other.
+    #[inline]
+    pub fn changes(&mut self) -> Changes<'_, K, S> {
+        Changes {
+            rows: &self.rows,
+            columns: &mut self.columns,
+            recent: &self.recent,
+            now: self.ledger.outbox.now,
+            sharding: self.ledger.sharding(),
+        }
+    }
+
+    /// How many rows have gone so far.
+    #[inline]
+    pub fn rows_gone(&self) -> u64 {
+        self.rows_gone
+    }
+
+    /// The state that a key with this stable hash has in a column, for changing; made by `make` if it is not there. `make` has to
+    /// make the same each time.
+    #[inline(never)]
+    pub fn touch_or_insert(
+        &mut self,
+        column: ColumnId,
+        key: &K,
+        hash: u64,
+        make: impl Fn() -> S,
+    ) -> &mut S {
+        let row = self.make_way(column, key, hash, &make);
+        let at = self.shard_at(hash);
+        let (owed, now) = (self.owed[at], self.ledger.outbox.now);
+        let numbered = &mut self.columns[column.0];
+        let (cells, changed) = (&mut numbered.shards[at], &mut numbered.changed[at]);
+        if numbered.free[at] != now && !changed.is_counted && !changed.may_owe(owed, now) {
+            if !changed.is_blank {
+                cells.blank(&make());
+                changed.is_blank = true;
+            }
+            numbered.free[at] = now;
+        }
+        match cells.get_mut(row) {
+            Some(state) => state,
+            None => unreachable!("it is there now"),
+        }
+    }
+
+    /// A state is about to change; one that is not there is made. Returns the key's row.
+    fn make_way(&mut self, column: ColumnId, key: &K, hash: u64, make: &impl Fn() -> S) -> u32 {
+        let shard = self.ledger.shard_at(hash);
+        let at = usize::from(shard);
+        if self.columns[column.0].changed[at].last == Mark::NEVER {
+            self.expect(column, at, make);
+        }
+        let rows = &mut self.rows[at];
+        let row = match rows.find(hash, |other| other == key) {
+            Some(row) => row.number,
+            None => {
+                self.keys += 1;
+                rows.add(key.clone(), hash)
+            }
+        };
+        let numbered = &mut self.columns[column.0];
+        let Ledger { codec, outbox, .. } = &mut self.ledger;
+        numbered.note_change(shard, row, key, self.owed[at], codec, outbox);
+        let (cells, changed) = (&mut numbered.shards[at], &numbered.changed[at]);
+        if cells.get(row).is_none() {
+            cells.insert(row, make(), rows.end());
+            if changed.is_counted
+                && let Some(row) = rows.find_mut(hash, |other| other == key)
+            {
+                row.cells += 1;
+            }
+        }
+        row
+    }
+
+    /// A column that is as full as the one before the one before it most likely will be is an array from the start.
+    fn expect(&mut self, column: ColumnId, shard: usize, make: &impl Fn() -> S) {
+        let number = self.columns[column.0].number;
+        let mut earlier = self.by_number.range(..number);
+        if let Some((_, earlier)) = earlier.nth_back(1)
+            && self.columns[earlier.0].shards[shard].is_dense()
+        {
+            let rows = self.rows[shard].end();
+            self.columns[column.0].shards[shard].reserve(rows, &make());
+        }
+    }
+
+    /// The state that a key with this stable hash has in a column, for changing.
+    pub fn touch(&mut self, column: ColumnId, key: &K, hash: u64) -> Option<&mut S> {
+        let (row, at) = (self.row(key, hash)?, self.shard_at(hash));
+        self.cells(column, at).get(row)?;
+        self.make_way(column, key, hash, &|| unreachable!("it is there"));
+        self.columns[column.0].shards[at].get_mut(row)
+    }
+
+    /// Removes the state of a key with this stable hash from a column; also says whether the key's row has gone with it.
+    pub fn remove(&mut self, column: ColumnId, key: &K, hash: u64) -> Option<(S, bool)> {
+        let shard = self.ledger.shard_at(hash);
+        let at = usize::from(shard);
+        let row = self.rows[at].find_mut(hash, |other| other == key)?;
+        let (numbered, owed) = (&mut self.columns[column.0], self.owed[at]);
+        numbered.shards[at].get(row.number)?;
+        let Ledger { codec, outbox, .. } = &mut self.ledger;
+        numbered.note_change(shard, row.number, key, owed, codec, outbox);
+        let changed = &mut numbered.changed[at];
+        if changed.persisted {
+            let encoder = InNamespace::<_, C>(&numbered.number, codec);
+            outbox.put_removal(shard, |to| Encoder::<K, S>::key(&encoder, key, to));
+        }
+        changed.is_blank = false;
+        numbered.free[at] = Mark::OLD;
+        let state = numbered.shards[at].take(row.number)?;
+        row.cells -= u32::from(changed.is_counted);
+        let (number, mut is_last) = (row.number, row.cells == 0);
+        if is_last {
+            let uncounted = self.uncounted(at);
+            is_last = !self.is_in_any(&uncounted, at, number);
+        }
+        if is_last {
+            self.rows[at].retain(|row| row.number != number);
+            self.keys -= 1;
+            self.rows_gone += 1;
+        }
+        Some((state, is_last))
+    }
+
+    /// The states of a column in a shard, by row.
+    #[inline]
+    pub fn cells(&self, column: ColumnId, shard: usize) -> &Column<S> {
+        &self.columns[column.0].shards[shard]
+    }
+
+    /// Whether there are so many states that they are seldom in a cache: asking for them [ahead](Self::prefetch) pays then.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        // The newest columns are asked for most.
+        self.keys * (size_of::<S>() + size_of::<K>() + size_of::<u64>()) >= LARGE_BYTES
+    }
+
+    /// Asks for what a key has in a column to be brought into the cache.
+    #[inline]
+    pub fn prefetch(&self, column: ColumnId, place: Place) {
+        if place != Place::NONE {
+            let cells = &self.columns[column.0].shards[place.shard()];
+            cells.address(place.row()).into_iter().for_each(prefetch);
+        }
+    }
+}
+
+#[cfg(test)]
+impl<K, S, C> ColumnarTable<K, S, C> {
+    /// The number of the period.
+    pub(super) fn now(&mut self) -> &mut Mark {
+        &mut self.ledger.outbox.now
+    }
+}

@@ -1,0 +1,164 @@
+//! Going over all rows of a shard as columns come and leave.
+
+use super::numbered::encode;
+use super::{ColumnId, ColumnarTable};
+use crate::record::Key;
+use crate::state::codec::Codec;
+use crate::state::table::ledger::Ledger;
+use crate::state::table::mark::Mark;
+use smallvec::SmallVec;
+
+/// Columns that come and leave, for [`ColumnarTable::pass`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passing {
+    /// Comes, and is counted from now on; it was not before.
+    pub comes: Option<ColumnId>,
+    /// Leaves, after it has been seen.
+    pub leaves: Option<ColumnId>,
+    /// What leaves is dropped. That it was removed is not written: who drops columns has to know, after
+    /// a restore, which to drop again.
+    pub drops: bool,
+}
+
+/// A row as columns come and leave.
+pub struct Pass<'a, K, S> {
+    /// Its key.
+    pub key: &'a K,
+    /// Its number.
+    pub row: u32,
+    /// Its state in the column that comes.
+    pub comes: Option<&'a S>,
+    /// Its state in the column that leaves.
+    pub leaves: Option<&'a S>,
+    /// No column is left that it is in.
+    pub goes: bool,
+}
+
+impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
+    /// The columns that rows of a shard do not count: the last ones.
+    pub(super) fn uncounted(&self, shard: usize) -> SmallVec<[ColumnId; 4]> {
+        let last_first = self.by_number.values().rev();
+        let is_uncounted = |column: &&ColumnId| !self.columns[column.0].changed[shard].is_counted;
+        last_first.take_while(is_uncounted).copied().collect()
+    }
+
+    pub(super) fn is_in_any(&self, columns: &[ColumnId], shard: usize, row: u32) -> bool {
+        let mut cells = columns.iter().map(|column| self.cells(*column, shard));
+        cells.any(|cells| cells.get(row).is_some())
+    }
+
+    /// Whether rows count their states in a column.
+    pub fn is_counted(&self, column: ColumnId, shard: usize) -> bool {
+        self.columns[column.0].changed[shard].is_counted
+    }
+
+    /// Rows count their states in a column from now on. Columns are to be counted in order, before they are dropped: until
+    /// then adding to them is cheaper.
+    pub fn count(&mut self, column: ColumnId, shard: usize) {
+        let numbered = &mut self.columns[column.0];
+        if !std::mem::replace(&mut numbered.changed[shard].is_counted, true) {
+            numbered.free[shard] = Mark::OLD;
+            let cells = &numbered.shards[shard];
+            for row in self.rows[shard].iter_mut() {
+                row.cells += u32::from(cells.get(row.number).is_some());
+            }
+        }
+    }
+
+    /// Shows all rows of a shard, as these columns come and leave.
+    #[inline]
+    pub fn pass(&mut self, shard: usize, passing: Passing, mut see: impl FnMut(Pass<'_, K, S>)) {
+        let Passing {
+            comes,
+            leaves,
+            drops,
+        } = passing;
+        let drops = drops && leaves.is_some();
+        let (mut uncounted, mut was_counted) = (SmallVec::<[ColumnId; 4]>::new(), false);
+        if let Some(column) = leaves
+            && drops
+        {
+            self.encode_rest(column, shard);
+            uncounted = self.uncounted(shard);
+            was_counted = self.columns[column.0].changed[shard].is_counted;
+            uncounted.retain(|other| *other != column);
+        }
+        let mut leaving =
+            leaves.map(|column| std::mem::take(&mut self.columns[column.0].shards[shard]));
+        let columns = &self.columns;
+        let coming = comes.map(|column| &columns[column.0].shards[shard]);
+        let rows = &mut self.rows[shard];
+        let (mut dropped, before) = (0, rows.len());
+        rows.retain(|row| {
+            let comes = coming.and_then(|cells| cells.get(row.number));
+            row.cells += u32::from(comes.is_some());
+            let taken = match (&mut leaving, drops) {
+                (Some(cells), true) => cells.take(row.number),
+                _ => None,
+            };
+            if taken.is_some() {
+                dropped += 1;
+                row.cells -= u32::from(was_counted);
+            }
+            let leaves = match (&leaving, drops) {
+                (Some(cells), false) => cells.get(row.number),
+                _ => taken.as_ref(),
+            };
+            let goes = drops && row.cells == 0 && {
+                let mut others = uncounted
+                    .iter()
+                    .map(|other| &columns[other.0].shards[shard]);
+                !others.any(|cells| cells.get(row.number).is_some())
+            };
+            debug_assert!(
+                !goes
+                    || columns
+                        .iter()
+                        .all(|other| other.shards[shard].get(row.number).is_none()),
+                "a row that goes has no state"
+            );
+            see(Pass {
+                key: &row.key,
+                row: row.number,
+                comes,
+                leaves,
+                goes,
+            });
+            !goes
+        });
+        let gone = before - rows.len();
+        self.keys -= gone;
+        self.rows_gone += gone as u64;
+        if let Some(column) = comes {
+            self.columns[column.0].changed[shard].is_counted = true;
+            self.columns[column.0].free[shard] = Mark::OLD;
+        }
+        if let (Some(column), Some(mut cells)) = (leaves, leaving) {
+            let numbered = &mut self.columns[column.0];
+            if drops {
+                cells.clear(dropped);
+                numbered.changed[shard].is_blank = false;
+                numbered.changed[shard].is_counted = false;
+                numbered.free[shard] = Mark::OLD;
+            }
+            numbered.shards[shard] = cells;
+        }
+    }
+
+    /// Encodes what is owed of a column in a shard.
+    fn encode_rest(&mut self, column: ColumnId, shard: usize) {
+        let (owed, numbered) = (self.owed[shard], &mut self.columns[column.0]);
+        if numbered.changed[shard].may_owe(owed, self.ledger.outbox.now) {
+            let Ledger { codec, outbox, .. } = &mut self.ledger;
+            encode(
+                numbered,
+                shard as u8,
+                &self.rows[shard],
+                owed,
+                codec,
+                outbox,
+                |_| false,
+            );
+        }
+    }
+}
