@@ -45,12 +45,24 @@ pub(super) fn of_row<'a, K: Key, A: Data>(
         .filter_map(move |(slice, column)| Some((*slice, table.cells(*column, shard).get(row)?)))
 }
 
-/// Slices with numbers from one up to another.
+/// Slices with numbers from one up to another. Mostly those are the first or the last of all.
 #[inline]
 pub(super) fn within(all: &[Slice], from: i64, until: i64) -> &[Slice] {
-    let start = all.partition_point(|slice| slice.0 < from);
-    let end = all.partition_point(|slice| slice.0 < until);
-    &all[start..end.max(start)]
+    let rest = match all {
+        [first, ..] if first.0 >= from => all,
+        [.., before, _] if before.0 < from => &all[all.len() - 1..],
+        _ => &all[all.partition_point(|slice| slice.0 < from)..],
+    };
+    let rest = match rest {
+        [only] if only.0 < from => &[],
+        _ => rest,
+    };
+    match rest {
+        [.., last] if last.0 < until => rest,
+        [first, ..] if first.0 >= until => &[],
+        [_, second, ..] if second.0 >= until => &rest[..1],
+        _ => &rest[..rest.partition_point(|slice| slice.0 < until)],
+    }
 }
 
 /// The aggregates of a shard's keys; see the module's documentation. They hold nothing that cannot be had from
@@ -411,5 +423,29 @@ impl<A: Data> Running<A> {
             self.rests.insert(at, (slice, Column::default()));
         }
         &mut self.rests[at].1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_within_a_range() {
+        let mut table = ColumnarTable::<u8, u8>::new("slices", 1);
+        let mut random = fastrand::Rng::with_seed(0);
+        for _ in 0..2_000 {
+            let mut numbers: Vec<i64> = (0..random.usize(..8)).map(|_| random.i64(0..12)).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            let all: Vec<Slice> = numbers.iter().map(|n| (*n, table.open(*n))).collect();
+            let (from, until) = (random.i64(-1..14), random.i64(-1..14));
+            let found: Vec<i64> = within(&all, from, until)
+                .iter()
+                .map(|slice| slice.0)
+                .collect();
+            numbers.retain(|number| (from..until).contains(number));
+            assert_eq!(found, numbers, "{all:?} from {from} until {until}");
+        }
     }
 }

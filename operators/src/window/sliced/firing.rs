@@ -215,6 +215,9 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
             && slice < until
         {
             for (shard, running) in self.running.iter_mut().enumerate() {
+                if !self.table.may_have(column, shard) {
+                    continue;
+                }
                 let passing = Passing {
                     comes: None,
                     leaves: Some(column),

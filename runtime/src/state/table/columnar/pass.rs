@@ -1,6 +1,6 @@
 //! Going over all rows of a shard as columns come and leave.
 
-use super::numbered::encode;
+use super::numbered::{Changed, encode};
 use super::{ColumnId, ColumnarTable};
 use crate::record::Key;
 use crate::state::codec::Codec;
@@ -45,6 +45,11 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
     pub(super) fn is_in_any(&self, columns: &[ColumnId], shard: usize, row: u32) -> bool {
         let mut cells = columns.iter().map(|column| self.cells(*column, shard));
         cells.any(|cells| cells.get(row).is_some())
+    }
+
+    /// Whether a column may have a state in a shard: something was added since it was opened or dropped.
+    pub fn may_have(&self, column: ColumnId, shard: usize) -> bool {
+        self.columns[column.0].changed[shard].last != Mark::NEVER
     }
 
     /// Whether rows count their states in a column.
@@ -137,8 +142,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
             let numbered = &mut self.columns[column.0];
             if drops {
                 cells.clear(dropped);
-                numbered.changed[shard].is_blank = false;
-                numbered.changed[shard].is_counted = false;
+                numbered.changed[shard] = Changed::NEVER;
                 numbered.free[shard] = Mark::OLD;
             }
             numbered.shards[shard] = cells;
