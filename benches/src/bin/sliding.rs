@@ -1,4 +1,5 @@
-//! Throughput of sliding windows that overlap a hundred times, beside the same windows end to end.
+//! Throughput of sliding windows that overlap a hundred times, beside the same windows end to end; of counts, and of a
+//! fold that counts, of which nothing can be taken out as windows move on.
 
 use millstream_benches::common::contest::{Contender, take_turns};
 use millstream_benches::common::options::Options;
@@ -11,19 +12,26 @@ use millstream_benches::twins::timely_windows::WindowsCase;
 use std::process::ExitCode;
 
 /// Who takes part. The first is the one that the others are compared with.
-const CONTENDERS: [Contender<SlidingCase, ThroughputRun>; 2] = [
+const CONTENDERS: [Contender<SlidingCase, ThroughputRun>; 3] = [
     Contender::new("twin", timely_sliding::run),
     Contender::new("millstream", product::sliding),
+    Contender::new("merged", product::sliding_merged),
 ];
 
 fn main() -> std::io::Result<ExitCode> {
     let options = Options::from_args("sliding");
     let mut report = Report::open("sliding", &options)?;
     let events = if options.quick { 2_000_000 } else { 20_000_000 };
-    for workers in [1, 2] {
+    let loads = [
+        (1, KEYS, ""),
+        (2, KEYS, ""),
+        (1, 1_000, "-1k-keys"),
+        (1, 100_000, "-100k-keys"),
+    ];
+    for (workers, keys, of_keys) in loads {
         let load = WindowsCase {
             events,
-            keys: std::env::var("MKEYS").map_or(KEYS, |k| k.parse().unwrap()),
+            keys,
             workers,
         };
         for (slide, slide_ms) in [("10s", 10_000), ("1s", 1_000), ("100ms", 100)] {
@@ -32,7 +40,7 @@ fn main() -> std::io::Result<ExitCode> {
                 size_ms: 10_000,
                 slide_ms,
             };
-            let name = format!("{workers}w-10s-by-{slide}");
+            let name = format!("{workers}w-10s-by-{slide}{of_keys}");
             let results = take_turns(&CONTENDERS, &case, &name, &options);
             report.throughput(&name, events as f64 / 1e6, "M/s", &results)?;
         }

@@ -11,7 +11,7 @@ mod windows;
 mod wordcount;
 
 pub use latency::{latency, latency_with_checkpoints};
-pub use windows::{process, sessions, sliding, windows, windows_with};
+pub use windows::{process, sessions, sliding, sliding_merged, windows, windows_with};
 pub use wordcount::{word_totals, word_updates, word_updates_with};
 
 use millstream_runtime::Result;

@@ -9,7 +9,7 @@ use crate::twins::timely_sliding::SlidingCase;
 use crate::twins::timely_windows::{WindowCount, WindowsCase};
 use millstream_operators::window::{Windowing, Windows};
 use millstream_operators::{
-    Job, KeyedContext, KeyedProcess, KeyedStream, Session, Sliding, Stream, Timer, Tumbling,
+    Fold, Job, KeyedContext, KeyedProcess, KeyedStream, Session, Sliding, Stream, Timer, Tumbling,
     ValueState, Windowed,
 };
 use millstream_runtime::Result;
@@ -43,6 +43,20 @@ pub fn sliding(case: &SlidingCase) -> ThroughputRun {
         return count(case.load, Tumbling::of(size));
     }
     count(case.load, Sliding::of(size, slide))
+}
+
+/// The same with an aggregate of which nothing can be taken out again.
+pub fn sliding_merged(case: &SlidingCase) -> ThroughputRun {
+    let (size, slide) = (ms(case.size_ms), ms(case.slide_ms));
+    run(case.load, spinning(case.load.workers), |events| {
+        let count = Fold::new(0, |count: &mut u64, (): ()| *count += 1);
+        let count = count.merged_by(|count: &mut u64, other: u64| *count += other);
+        let counts = match size == slide {
+            true => events.window(Tumbling::of(size)).aggregate(count),
+            false => events.window(Sliding::of(size, slide)).aggregate(count),
+        };
+        counts.map(|count: Windowed<u64, u64>| (count.window.start, count.key, count.value))
+    })
 }
 
 fn ms(ms: i64) -> Duration {
