@@ -12,7 +12,7 @@ use millstream_runtime::state::{LOOKUPS, Place};
 impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
     /// Adds records as long as there is nothing more to it than that: the loop where most time goes. Returns the first one
     /// for which there is, if any, and its hash; `index` is that of the next record.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add_plain(
         &mut self,
         records: &mut std::vec::IntoIter<Record<(K, V)>>,
@@ -44,6 +44,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
 
     /// Adds records whose keys and slices are seldom in the cache: they are sought for many records at once, so
     /// that one does not wait for the other.
+    #[inline(never)] // it would take registers from the other loop
     pub(super) fn add_together(
         &mut self,
         records: Vec<Record<(K, V)>>,
