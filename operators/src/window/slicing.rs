@@ -94,6 +94,12 @@ impl Slicing {
         }
     }
 
+    /// Whether all slices are of one length.
+    #[inline]
+    pub(super) fn is_even(&self) -> bool {
+        self.per == 1 && matches!(self.kind, Kind::Sliding { .. })
+    }
+
     /// Whether a slice is part of no window: the slide is longer than the size.
     #[inline]
     pub(super) fn is_between_windows(&self, slice: i64) -> bool {
@@ -249,10 +255,9 @@ impl Finder {
     #[inline(never)]
     pub fn near(time: EventTime, slicing: &Slicing) -> Finder {
         let length = slicing.period as u64;
-        let is_even = slicing.per == 1 && matches!(slicing.kind, Kind::Sliding { .. });
         let back = (Finder::REACH / 2) as i64;
         let reaches = (2..=Finder::REACH / 4).contains(&length) && time >= i64::MIN + 4 * back;
-        if !is_even || !reaches {
+        if !slicing.is_even() || !reaches {
             return Finder::NOTHING;
         }
         let first = slicing.slice_of(time - back);

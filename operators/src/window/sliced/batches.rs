@@ -3,11 +3,13 @@
 use super::SlicedOperator;
 use crate::aggregate::Aggregator;
 use crate::window::Windowed;
+use crate::window::slicing::Slicing;
 use millstream_runtime::driver::Position;
 use millstream_runtime::hash::stable_hash;
 use millstream_runtime::operator::{OperatorContext, Output, UserResult};
-use millstream_runtime::record::{Data, Key, Record};
+use millstream_runtime::record::{Data, Key, NO_TIME, Record};
 use millstream_runtime::state::{LOOKUPS, Place};
+use millstream_runtime::time::EventTime;
 
 impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
     /// Adds records as long as there is nothing more to it than that: the loop where most time goes. Returns the first one
@@ -20,6 +22,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         at: &Position<'_>,
     ) -> Option<(Record<(K, V)>, u64)> {
         let (finder, fresh_from, aggregator) = (self.finder, self.fresh_from, &*self.aggregator);
+        let (slicing, is_uneven) = (&self.slicing, !self.slicing.is_even());
         let mut changes = self.table.changes();
         let mut next = *index;
         for Record { time, value } in records {
@@ -27,7 +30,11 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
             next += 1;
             let (key, value) = value;
             let hash = stable_hash(&key);
-            let slice = finder.find(time).filter(|slice| *slice >= fresh_from);
+            let slice = match finder.find(time) {
+                None if is_uneven => plain_slice(time, slicing),
+                found => found,
+            };
+            let slice = slice.filter(|slice| *slice >= fresh_from);
             let add = |accumulator: &mut G::Acc, value| aggregator.add_at(accumulator, value, time);
             let added = match slice {
                 Some(slice) => changes.change(slice, &key, hash, value, add),
@@ -62,7 +69,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
                 *place = changes.place(&value.0, stable_hash(&value.0));
             }
             for (place, Record { time, .. }) in places.iter().zip(next) {
-                let slice = self.finder.find(*time);
+                let slice = self.plain_slice(*time);
                 if let Some(column) = slice.and_then(|slice| self.table.column(slice)) {
                     self.table.prefetch(column, *place);
                 }
@@ -91,11 +98,8 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         record: Record<(K, V)>,
     ) -> Result<(), Record<(K, V)>> {
         let time = record.time;
-        let slice = self
-            .finder
-            .find(time)
-            .filter(|slice| *slice >= self.fresh_from);
-        let Some(slice) = slice else {
+        let slice = self.plain_slice(time);
+        let Some(slice) = slice.filter(|slice| *slice >= self.fresh_from) else {
             return Err(record);
         };
         let ((key, value), aggregator) = (record.value, &*self.aggregator);
@@ -103,4 +107,20 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         let added = (self.table.changes()).change_in(slice, place, value, add);
         added.map_err(|value| Record::new(time, (key, value)))
     }
+
+    /// The slice of a time, if it is easily found, and part of a window.
+    #[inline]
+    fn plain_slice(&self, time: EventTime) -> Option<i64> {
+        match self.finder.find(time) {
+            None if !self.slicing.is_even() => plain_slice(time, &self.slicing),
+            found => found,
+        }
+    }
+}
+
+/// The slice of a time, if there is one that is part of a window.
+#[inline(never)]
+fn plain_slice(time: EventTime, slicing: &Slicing) -> Option<i64> {
+    let slice = slicing.slice_of(time);
+    (time != NO_TIME && !slicing.is_between_windows(slice)).then_some(slice)
 }

@@ -100,6 +100,15 @@ impl<K: Key> Rows<K> {
         number
     }
 
+    /// Removes the row with this number, of a key with this hash.
+    pub fn remove(&mut self, hash: u64, number: u32) {
+        if let Ok(row) = self.index.find_entry(hash, |row| row.number == number) {
+            row.remove();
+            self.numbers.free.push(number);
+        }
+        self.give_back();
+    }
+
     /// Shows all rows, for changing, and removes those of which `stays` says `false`.
     #[inline]
     pub fn retain(&mut self, mut stays: impl FnMut(&mut Row<K>) -> bool) {
@@ -111,8 +120,13 @@ impl<K: Key> Rows<K> {
             }
             stays
         });
+        self.give_back();
+    }
+
+    /// Gives the memory back, if the last row went.
+    fn give_back(&mut self) {
         if self.index.is_empty() {
-            *self = Rows::default(); // the last one went: gives the memory back
+            *self = Rows::default();
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::state::table::ledger::Sharding;
 use crate::state::table::mark::Mark;
 use crate::state::table::rows::Rows;
 
-/// Where the row of a key is, if it has one: good until a row goes ([`rows_gone`](ColumnarTable::rows_gone)).
+/// Where the row of a key is, if it has one: good until a row goes ([`rows_gone`](super::ColumnarTable::rows_gone)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(u64);
 
@@ -32,7 +32,7 @@ impl Place {
     }
 }
 
-/// Changes states of a [`ColumnarTable`] one after the other.
+/// Changes states of a [`ColumnarTable`](super::ColumnarTable) one after the other.
 pub struct Changes<'a, K, S> {
     pub(super) rows: &'a [Rows<K>; SHARDS as usize],
     pub(super) columns: &'a mut [Numbered<S>],
@@ -56,7 +56,7 @@ impl<K: Key, S: Clone> Changes<'_, K, S> {
     /// be had without further ado.
     ///
     /// # Errors
-    /// When it is not: `with` comes back, for [`touch_or_insert`](ColumnarTable::touch_or_insert).
+    /// When it is not: `with` comes back, for [`touch_or_insert`](super::ColumnarTable::touch_or_insert).
     #[inline(always)] // for the innermost loops
     pub fn change<W>(
         &mut self,

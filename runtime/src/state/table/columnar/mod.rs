@@ -304,7 +304,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
             is_last = !self.is_in_any(&uncounted, at, number);
         }
         if is_last {
-            self.rows[at].retain(|row| row.number != number);
+            self.rows[at].remove(hash, number);
             self.keys -= 1;
             self.rows_gone += 1;
         }

@@ -85,8 +85,11 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> Snapshot for ColumnarTable<K, S, C
             match (state, self.column(number)) {
                 (Some(state), _) => {
                     let column = self.open(number);
-                    self.remove(column, &key, hash);
-                    self.make_way(column, &key, hash, &|| state.clone());
+                    let row = self.make_way(column, &key, hash, &|| state.clone());
+                    let shard = self.shard_at(hash);
+                    if let Some(place) = self.columns[column.0].shards[shard].get_mut(row) {
+                        *place = state;
+                    }
                 }
                 (None, Some(column)) => {
                     self.remove(column, &key, hash);
