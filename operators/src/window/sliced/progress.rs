@@ -94,8 +94,10 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         let columns: Vec<Slice> = self.table.columns(i64::MIN..until).collect();
         for (slice, column) in columns {
             for shard in 0..SHARDS as usize {
+                let cells = self.table.cells(column, shard);
                 let keys = self.table.keys_of(shard);
-                let keys: Vec<K> = keys.cloned().collect();
+                let within = keys.filter(|(_, row)| cells.get(*row).is_some());
+                let keys: Vec<K> = within.map(|(key, _)| key.clone()).collect();
                 for key in keys {
                     let hash = stable_hash(&key);
                     let (_, kept) = self.progress_of(hash);

@@ -43,6 +43,14 @@ impl<T: Clone> Column<T> {
         }
     }
 
+    /// How many rows have a place in its array.
+    fn places(&self) -> usize {
+        match self.is_dense() {
+            true => self.capacity(),
+            false => 0,
+        }
+    }
+
     /// The number of values: an array is looked through for it.
     pub fn count(&self) -> usize {
         let mut count = 0;
@@ -52,7 +60,7 @@ impl<T: Clone> Column<T> {
 
     /// The rows that have a value, in place of what is in `rows`.
     pub(super) fn rows(&self, rows: &mut Bits) {
-        let mut end = if self.is_dense() { self.capacity() } else { 0 };
+        let mut end = self.places();
         if end == 0 {
             self.for_each(|row, _| end = end.max(row as usize + 1));
         }
@@ -130,9 +138,14 @@ impl<T: Clone> Column<T> {
     #[inline(never)]
     fn insert_beyond(&mut self, row: u32, value: T, rows: usize) {
         let rows = rows.max(row as usize + 1);
-        let share = if self.is_dense() { DENSE } else { FILLED };
-        if rows <= FEW_ROWS || (self.count() + 1) * share >= rows {
-            self.reserve(rows, &value);
+        let (count, share) = match self.is_dense() {
+            true => (self.count(), DENSE),
+            false => (self.capacity(), FILLED),
+        };
+        if rows <= FEW_ROWS || (count + 1) * share >= rows {
+            // By half at least, so that rows that come one after the other do not each move all.
+            let grown = self.places() + self.places() / 2;
+            self.reserve(rows.max(grown), &value);
             return self.insert(row, value, rows);
         }
         let values = self.sparse();
@@ -162,7 +175,7 @@ impl<T: Clone> Column<T> {
 
     /// Makes an array with places for so many rows; those without a value are filled with `filler`.
     pub(super) fn reserve(&mut self, rows: usize, filler: &T) {
-        let rows = rows.max(if self.is_dense() { self.capacity() } else { 0 });
+        let rows = rows.max(self.places());
         let mut sparse = None;
         self.0 = match std::mem::replace(&mut self.0, Values::Sparse(None)) {
             Values::Plain(values, there) => {
@@ -329,6 +342,18 @@ mod tests {
     fn a_column_is_a_map() {
         is_a_map(|step| step);
         is_a_map(|step| step.to_string());
+    }
+
+    #[test]
+    fn rows_that_come_one_by_one_seldom_move_the_array() {
+        let mut column = Column::default();
+        let mut capacities = std::collections::BTreeSet::new();
+        for row in 0..10_000 {
+            column.insert(row, row, row as usize + 1);
+            capacities.insert(column.capacity());
+        }
+        assert!(column.is_dense() && column.count() == 10_000);
+        assert!(capacities.len() < 40 + FEW_ROWS, "{capacities:?}");
     }
 
     #[test]

@@ -246,8 +246,8 @@ impl<S: Text> Modelled for Columnar<S> {
     fn all(&self) -> Model {
         let mut all = Model::new();
         for shard in 0..SHARDS as usize {
-            for key in self.keys_of(shard) {
-                let row = self.row(key, stable_hash(key)).expect("a key has a row");
+            for (key, row) in self.keys_of(shard) {
+                assert_eq!(self.row(key, stable_hash(key)), Some(row));
                 for (number, column) in self.columns(0..NAMESPACES as i64) {
                     if let Some(state) = self.cells(column, shard).get(row) {
                         all.insert(key * NAMESPACES + number as u64, state.text());

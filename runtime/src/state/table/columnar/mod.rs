@@ -110,9 +110,9 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
         self.rows[shard].end()
     }
 
-    /// The keys of a shard, in no order that means anything.
-    pub fn keys_of(&self, shard: usize) -> impl Iterator<Item = &K> {
-        self.rows[shard].iter().map(|row| &row.key)
+    /// The keys of a shard and their rows, in no order that means anything.
+    pub fn keys_of(&self, shard: usize) -> impl Iterator<Item = (&K, u32)> {
+        self.rows[shard].iter().map(|row| (&row.key, row.number))
     }
 
     /// The column of a number, if it is open.
