@@ -269,6 +269,11 @@ impl<V: Data> Windowing<V> for Tumbling {
     }
 }
 
+/// Whether accumulators are so small, and own nothing, that they can lie with the key.
+const fn is_small<A>() -> bool {
+    size_of::<A>() <= 16 && !std::mem::needs_drop::<A>()
+}
+
 macro_rules! sliced {
     ($windows:ident) => {
         impl<V: Data> Windowing<V> for $windows {
@@ -284,9 +289,16 @@ macro_rules! sliced {
                     return plan.aggregate(self, aggregator);
                 }
                 let (windows, lateness_ms) = (*self, plan.lateness_ms);
-                plan.operator(move |late| {
-                    SlicedOperator::<K, V, G>::new(windows, lateness_ms, aggregator.clone(), late)
-                })
+                match is_small::<G::Acc>() {
+                    true => plan.operator(move |late| {
+                        let aggregator = aggregator.clone();
+                        SlicedOperator::<K, V, G, 2>::new(windows, lateness_ms, aggregator, late)
+                    }),
+                    false => plan.operator(move |late| {
+                        let aggregator = aggregator.clone();
+                        SlicedOperator::<K, V, G, 0>::new(windows, lateness_ms, aggregator, late)
+                    }),
+                }
             }
         }
     };

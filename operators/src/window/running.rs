@@ -18,7 +18,7 @@
 use super::slicing::Slicing;
 use crate::aggregate::Aggregator;
 use millstream_runtime::record::{Data, Key};
-use millstream_runtime::state::{Column, ColumnId, ColumnarTable, Passing};
+use millstream_runtime::state::{Column, ColumnId, ColumnarTable, Compact, Passing};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -26,16 +26,16 @@ use std::ops::Range;
 pub(super) type Slice = (i64, ColumnId);
 
 /// The slices of a shard's keys.
-pub(super) struct Slices<'a, K, A> {
-    pub table: &'a mut ColumnarTable<K, A>,
+pub(super) struct Slices<'a, K, A, const H: usize> {
+    pub table: &'a mut ColumnarTable<K, A, Compact, H>,
     pub shard: usize,
     /// In order, up to some number.
     pub all: &'a [Slice],
 }
 
 /// The accumulators of a row in these slices.
-pub(super) fn of_row<'a, K: Key, A: Data>(
-    table: &'a ColumnarTable<K, A>,
+pub(super) fn of_row<'a, K: Key, A: Data, const H: usize>(
+    table: &'a ColumnarTable<K, A, Compact, H>,
     shard: usize,
     row: u32,
     slices: &'a [Slice],
@@ -155,11 +155,11 @@ impl<A: Data> Running<A> {
 
     /// Moves on to a window, puts out its results, and lets what the next window no longer has leave. Of that, slices
     /// before `kept` are dropped. Returns what it cost, in merges and results.
-    pub fn fire<K: Key, V, G: Aggregator<V, Acc = A>>(
+    pub fn fire<K: Key, V, G: Aggregator<V, Acc = A>, const H: usize>(
         &mut self,
         window: i64,
         kept: i64,
-        slices: Slices<'_, K, A>,
+        slices: Slices<'_, K, A, H>,
         slicing: &Slicing,
         aggregator: &G,
         mut emit: impl FnMut(&K, G::Out),
@@ -283,10 +283,10 @@ impl<A: Data> Running<A> {
 
     /// Moves the split to the end of a window.
     #[inline(never)]
-    fn turn<K: Key, V, G: Aggregator<V, Acc = A>>(
+    fn turn<K: Key, V, G: Aggregator<V, Acc = A>, const H: usize>(
         &mut self,
         window: Range<i64>,
-        table: &mut ColumnarTable<K, A>,
+        table: &mut ColumnarTable<K, A, Compact, H>,
         shard: usize,
         all: &[Slice],
         aggregator: &G,
@@ -322,11 +322,11 @@ impl<A: Data> Running<A> {
     }
 
     /// Slices leave, up to one; those before `kept` are dropped.
-    fn leave<K: Key, V, G: Aggregator<V, Acc = A>>(
+    fn leave<K: Key, V, G: Aggregator<V, Acc = A>, const H: usize>(
         &mut self,
         until: i64,
         kept: i64,
-        table: &mut ColumnarTable<K, A>,
+        table: &mut ColumnarTable<K, A, Compact, H>,
         shard: usize,
         all: &[Slice],
         aggregator: &G,
@@ -377,10 +377,10 @@ impl<A: Data> Running<A> {
 
     /// Something was added, to one row, in slices that have come: its aggregates are made anew.
     #[cold]
-    pub fn renew<K: Key, V, G: Aggregator<V, Acc = A>>(
+    pub fn renew<K: Key, V, G: Aggregator<V, Acc = A>, const H: usize>(
         &mut self,
         row: u32,
-        slices: Slices<'_, K, A>,
+        slices: Slices<'_, K, A, H>,
         aggregator: &G,
     ) {
         let Slices { table, shard, all } = slices;
@@ -432,7 +432,7 @@ mod tests {
 
     #[test]
     fn slices_within_a_range() {
-        let mut table = ColumnarTable::<u8, u8>::new("slices", 1);
+        let mut table = ColumnarTable::<u8, u8>::new("slices", 1, 0);
         let mut random = fastrand::Rng::with_seed(0);
         for _ in 0..2_000 {
             let mut numbers: Vec<i64> = (0..random.usize(..8)).map(|_| random.i64(0..12)).collect();

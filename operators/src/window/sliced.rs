@@ -28,7 +28,7 @@ use millstream_runtime::operator::{
     Operator, OperatorContext, OperatorCore, Output, UserResult, WORK_LIMIT, Work,
 };
 use millstream_runtime::record::{Data, Key, NO_TIME, Record};
-use millstream_runtime::state::{BlobState, ColumnarTable, SHARDS, Snapshot};
+use millstream_runtime::state::{BlobState, ColumnarTable, Compact, SHARDS, Snapshot};
 use millstream_runtime::time::{EventTime, WATERMARK_MIN};
 use progress::{Past, Progress};
 use std::marker::PhantomData;
@@ -40,13 +40,13 @@ const SLICES: &str = "slices";
 const SLICES_VERSION: u32 = 2;
 
 /// Sliding or cumulating windows over slices; see the module's documentation.
-pub(crate) struct SlicedOperator<K, V, G: Aggregator<V>> {
+pub(crate) struct SlicedOperator<K, V, G: Aggregator<V>, const H: usize> {
     slicing: Slicing,
     finder: Finder,
     lateness: i64,
     aggregator: Arc<G>,
     late: SideOutput<(K, V)>,
-    table: ColumnarTable<K, G::Acc>,
+    table: ColumnarTable<K, G::Acc, Compact, H>,
     /// By shard.
     running: Box<[Running<G::Acc>]>,
     /// Windows before this one have fired, or were empty.
@@ -70,7 +70,7 @@ pub(crate) struct SlicedOperator<K, V, G: Aggregator<V>> {
     marker: PhantomData<fn(V)>,
 }
 
-impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
+impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, H> {
     /// An operator for windows that keep `lateness` milliseconds after their end.
     pub fn new(
         windows: impl Into<Slicing>,
@@ -84,9 +84,9 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
             slicing,
             finder: Finder::NOTHING,
             lateness,
-            aggregator,
             late,
-            table: ColumnarTable::new(SLICES, SLICES_VERSION),
+            table: ColumnarTable::new(SLICES, SLICES_VERSION, aggregator.create()),
+            aggregator,
             running: (0..SHARDS).map(|_| Running::default()).collect(),
             next: past.open_from,
             firing: None,
@@ -130,8 +130,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         let Record { time, value } = record;
         let (key, value) = value;
         let column = self.table.open(slice);
-        let create = || self.aggregator.create();
-        let accumulator = self.table.touch_or_insert(column, &key, hash, create);
+        let accumulator = self.table.touch_or_insert(column, &key, hash);
         self.aggregator.add_at(accumulator, value, time);
         Ok(())
     }
@@ -165,9 +164,9 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         let (key, value) = value;
         let aggregator = &*self.aggregator;
         let column = self.table.open(slice);
-        let create = || aggregator.create();
-        let accumulator = self.table.touch_or_insert(column, &key, hash, create);
+        let accumulator = self.table.touch_or_insert(column, &key, hash);
         aggregator.add_at(accumulator, value, time);
+        self.table.settle(column, shard);
         let results = self.fire_again(first..fired.min(last.saturating_add(1)), slice, &key, hash);
         self.renew(shard, slice, &key, hash);
         self.hand_out_held(out);
@@ -201,9 +200,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
     /// What a key has in a slice.
     fn accumulator(&mut self, slice: i64, key: &K, hash: u64) -> Option<&G::Acc> {
         let column = self.table.column(slice)?;
-        let row = self.table.row(key, hash)?;
-        let shard = self.table.shard_at(hash);
-        self.table.cells(column, shard).get(row)
+        self.table.get(column, key, hash)
     }
 
     /// A record failed: its slice is again what it was before.
@@ -229,7 +226,9 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
     }
 }
 
-impl<K: Key, V: Data, G: Aggregator<V>> OperatorCore for SlicedOperator<K, V, G> {
+impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> OperatorCore
+    for SlicedOperator<K, V, G, H>
+{
     type Out = Windowed<K, G::Out>;
 
     fn open(&mut self, context: &OperatorContext) {
@@ -268,7 +267,7 @@ impl<K: Key, V: Data, G: Aggregator<V>> OperatorCore for SlicedOperator<K, V, G>
     }
 }
 
-impl<K: Key, V: Data, G: Aggregator<V>> Operator for SlicedOperator<K, V, G> {
+impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> Operator for SlicedOperator<K, V, G, H> {
     type In = (K, V);
 
     fn on_record(

@@ -11,7 +11,7 @@ use millstream_runtime::record::{Data, Key, NO_TIME, Record};
 use millstream_runtime::state::{LOOKUPS, Place};
 use millstream_runtime::time::EventTime;
 
-impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
+impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, H> {
     /// Adds records as long as there is nothing more to it than that: the loop where most time goes. Returns the first one
     /// for which there is, if any, and its hash; `index` is that of the next record.
     #[inline(always)]
@@ -104,7 +104,8 @@ impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
         };
         let ((key, value), aggregator) = (record.value, &*self.aggregator);
         let add = |accumulator: &mut G::Acc, value| aggregator.add_at(accumulator, value, time);
-        let added = (self.table.changes()).change_in(slice, place, value, add);
+        let hash = stable_hash(&key);
+        let added = (self.table.changes()).change_in(slice, &key, hash, place, value, add);
         added.map_err(|value| Record::new(time, (key, value)))
     }
 

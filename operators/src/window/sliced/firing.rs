@@ -22,7 +22,7 @@ pub(super) struct Firing {
     pub shard: usize,
 }
 
-impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
+impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, H> {
     /// Computes windows of a key that have fired, and all hold `slice`, anew.
     ///
     /// Costs two merges a window and slice between `slice` and the ends of the windows.

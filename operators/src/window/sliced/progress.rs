@@ -53,7 +53,7 @@ impl Past {
     }
 }
 
-impl<K: Key, V: Data, G: Aggregator<V>> SlicedOperator<K, V, G> {
+impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, H> {
     /// Learns what a new watermark says.
     #[inline]
     pub(super) fn follow(&mut self, watermark: Watermark) {

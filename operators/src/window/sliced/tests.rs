@@ -12,6 +12,7 @@ use millstream_runtime::hash::stable_hash;
 use millstream_runtime::record::Record;
 use millstream_runtime::time::{EventTime, WATERMARK_MAX, WATERMARK_MIN};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 type Late = SideRecords<(u8, u64)>;
@@ -20,7 +21,16 @@ fn harness<G: Aggregator<u64>>(
     slicing: Slicing,
     lateness: i64,
     aggregator: G,
-) -> (Harness<SlicedOperator<u8, u64, G>>, Late) {
+) -> (Harness<SlicedOperator<u8, u64, G, 2>>, Late) {
+    harness_holding(slicing, lateness, aggregator)
+}
+
+/// The rows of its table hold so many slices.
+fn harness_holding<G: Aggregator<u64>, const H: usize>(
+    slicing: Slicing,
+    lateness: i64,
+    aggregator: G,
+) -> (Harness<SlicedOperator<u8, u64, G, H>>, Late) {
     let (late, records) = SideTag::new("late").collect();
     let aggregator = Arc::new(aggregator);
     let make = move || {
@@ -166,17 +176,20 @@ fn the_slow_way(windows: Windows, lateness: i64, script: &[Step<u8, u64>]) -> (R
 /// Sums are taken out again as windows move on. Reduced, the same numbers cannot be.
 #[test]
 fn windows_sum_as_the_slow_way_does() {
-    check(sum);
-    check(|| Reduce::new(|a: u64, b: u64| a + b));
+    check::<_, 0>(sum, 0..25);
+    check::<_, 2>(sum, 25..75);
+    let reduced = || Reduce::new(|a: u64, b: u64| a + b);
+    check::<_, 0>(reduced, 0..50);
+    check::<_, 2>(reduced, 50..75);
 }
 
-fn check<G: Aggregator<u64, Out = u64>>(aggregator: fn() -> G) {
-    for seed in 0..50 {
+fn check<G: Aggregator<u64, Out = u64>, const H: usize>(aggregator: fn() -> G, seeds: Range<u64>) {
+    for seed in seeds {
         let mut random = fastrand::Rng::with_seed(seed);
         let windows = Windows::any(&mut random);
         let lateness = if random.bool() { 0 } else { random.i64(1..80) };
         let script = script(&mut random);
-        let make = move || harness(windows.slicing(), lateness, aggregator()).0;
+        let make = move || harness_holding::<_, H>(windows.slicing(), lateness, aggregator()).0;
         let results = in_every_way(make, &script);
         let (expected, late) = the_slow_way(windows, lateness, &script);
         for (at, (found, expected)) in results.iter().zip(&expected).enumerate() {
@@ -184,7 +197,8 @@ fn check<G: Aggregator<u64, Out = u64>>(aggregator: fn() -> G) {
             assert_eq!(found, expected, "{what}");
         }
 
-        let (mut straight, late_records) = harness(windows.slicing(), lateness, aggregator());
+        let (mut straight, late_records) =
+            harness_holding::<_, H>(windows.slicing(), lateness, aggregator());
         for step in script {
             match step {
                 Step::Record(time, key, value) => straight.record(time, (key, value)),
@@ -255,7 +269,8 @@ fn a_record_between_two_pieces_of_work_is_not_in_windows_that_are_over() {
     use millstream_runtime::operator::{Operator, OperatorContext, OperatorCore, Output, Work};
     let (late, _) = SideTag::<(u64, u64)>::new("late").collect();
     let slicing = Slicing::sliding(20, 10, 0);
-    let mut operator = SlicedOperator::new(slicing, 0, Arc::new(Count), late.into_output());
+    let mut operator =
+        SlicedOperator::<_, _, _, 2>::new(slicing, 0, Arc::new(Count), late.into_output());
     let put_out = Collected::<Windowed<u64, u64>>::default();
     let mut out = Output::new(Box::new(put_out.clone()));
     let mut context = OperatorContext::detached();
@@ -356,7 +371,7 @@ fn a_record_that_fails_leaves_no_trace() {
     fn run<G: Aggregator<u64, Out = u64>>(aggregator: G, with_failures: bool) -> Vec<String> {
         let (late, _) = SideTag::<(u8, u64)>::new("late").collect();
         let slicing = Slicing::sliding(20, 5, 0);
-        let mut operator = SlicedOperator::new(
+        let mut operator = SlicedOperator::<_, _, _, 2>::new(
             slicing,
             10,
             Arc::new(Choosy(aggregator)),
@@ -415,11 +430,12 @@ fn a_window_that_fails_as_a_late_record_comes_ends_the_job() {
         count
     });
     let slicing = Slicing::sliding(20, 10, 0);
-    let mut operator = SlicedOperator::new(slicing, 20, Arc::new(picky), late.into_output());
+    let mut operator =
+        SlicedOperator::<_, _, _, 2>::new(slicing, 20, Arc::new(picky), late.into_output());
     let mut out = Output::new(Box::new(Collected::<Windowed<u64, u64>>::default()));
     let mut context = OperatorContext::detached();
     context.tolerant = true;
-    let add = |operator: &mut SlicedOperator<_, _, _>, context: &mut _, key, out: &mut _| {
+    let add = |operator: &mut SlicedOperator<_, _, _, 2>, context: &mut _, key, out: &mut _| {
         let record = Record::new(5, (key, 0));
         let added = catch_unwind(AssertUnwindSafe(|| {
             operator.on_record(record, context, out)

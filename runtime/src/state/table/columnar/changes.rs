@@ -6,7 +6,7 @@ use crate::record::Key;
 use crate::state::SHARDS;
 use crate::state::table::ledger::Sharding;
 use crate::state::table::mark::Mark;
-use crate::state::table::rows::Rows;
+use crate::state::table::rows::{Rows, at};
 
 /// Where the row of a key is, if it has one: good until a row goes ([`rows_gone`](super::ColumnarTable::rows_gone)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +33,15 @@ impl Place {
 }
 
 /// Changes states of a [`ColumnarTable`](super::ColumnarTable) one after the other.
-pub struct Changes<'a, K, S> {
-    pub(super) rows: &'a [Rows<K>; SHARDS as usize],
+pub struct Changes<'a, K, S, const H: usize = 0> {
+    pub(super) rows: &'a mut [Rows<K, S, H>; SHARDS as usize],
     pub(super) columns: &'a mut [Numbered<S>],
     pub(super) recent: &'a [(i64, ColumnId); RECENT],
     pub(super) now: Mark,
     pub(super) sharding: Sharding,
 }
 
-impl<K: Key, S: Clone> Changes<'_, K, S> {
+impl<K: Key, S: Clone, const H: usize> Changes<'_, K, S, H> {
     /// Where the row of a key with this stable hash is.
     #[inline(always)] // for the innermost loops
     pub fn place(&self, key: &K, hash: u64) -> Place {
@@ -66,18 +66,59 @@ impl<K: Key, S: Clone> Changes<'_, K, S> {
         with: W,
         change: impl FnOnce(&mut S, W),
     ) -> std::result::Result<(), W> {
+        let shard = usize::from(self.sharding.shard_at(hash));
+        let rows = &mut self.rows[shard];
+        if rows.is_open(number) {
+            let Some(row) = rows.find_mut(hash, |other| other == key) else {
+                return Err(with);
+            };
+            row.uses.hold(at::<H>(number));
+            change(&mut row.held[at::<H>(number)], with);
+            return Ok(());
+        }
+        match H {
+            0 => self.change_cell(number, shard, key, hash, with, change),
+            _ => self.change_cell_aside(number, shard, key, hash, with, change),
+        }
+    }
+
+    #[inline(never)] // it would take registers from the innermost loops
+    fn change_cell_aside<W>(
+        &mut self,
+        number: i64,
+        shard: usize,
+        key: &K,
+        hash: u64,
+        with: W,
+        change: impl FnOnce(&mut S, W),
+    ) -> std::result::Result<(), W> {
+        match self.rows[shard].earn() {
+            true => Err(with),
+            false => self.change_cell(number, shard, key, hash, with, change),
+        }
+    }
+
+    #[inline(always)] // as what calls it
+    fn change_cell<W>(
+        &mut self,
+        number: i64,
+        shard: usize,
+        key: &K,
+        hash: u64,
+        with: W,
+        change: impl FnOnce(&mut S, W),
+    ) -> std::result::Result<(), W> {
         let (recent, column) = self.recent[number as usize % RECENT];
         if recent != number {
             return Err(with);
         }
-        let shard = usize::from(self.sharding.shard_at(hash));
         match self.rows[shard].find(hash, |other| other == key) {
             Some(row) => self.change_at(column, shard, row.number, with, change),
             None => Err(with),
         }
     }
 
-    /// The same for a key whose row is in this place.
+    /// The same for a key whose row is in this place, which is in the cache.
     ///
     /// # Errors
     /// As [`change`](Self::change).
@@ -85,12 +126,17 @@ impl<K: Key, S: Clone> Changes<'_, K, S> {
     pub fn change_in<W>(
         &mut self,
         number: i64,
+        key: &K,
+        hash: u64,
         place: Place,
         with: W,
         change: impl FnOnce(&mut S, W),
     ) -> std::result::Result<(), W> {
         let (recent, column) = self.recent[number as usize % RECENT];
-        if recent != number || place == Place::NONE {
+        if H > 0 && self.rows[usize::from(self.sharding.shard_at(hash))].is_open(number) {
+            return self.change(number, key, hash, with, change);
+        }
+        if recent != number || place == Place::NONE || self.rows[place.shard()].earn() {
             return Err(with);
         }
         self.change_at(column, place.shard(), place.row(), with, change)

@@ -1,6 +1,7 @@
 //! States by key and number: a column for each number, a row for each key.
 
 mod changes;
+mod held;
 mod numbered;
 mod pass;
 mod snapshot;
@@ -28,16 +29,18 @@ pub struct ColumnId(usize);
 
 /// A state for each key and number, where a number is that of a slice of time, say: it comes, most keys have a state under it,
 /// it goes as a whole, and keys are looked at one after the other. So a key has a row, found once whatever the number, and
-/// states lie in arrays by row, one for each number; where few keys have a state, in hash tables ([`Column`]).
+/// states lie in arrays by row, one for each number; where few keys have a state, in hash tables ([`Column`]). Where nearly all
+/// changes are in the newest columns, the rows themselves can hold the states of `H` of them (zero, or a power of two): that is
+/// worth it for states that are small and own nothing.
 ///
 /// Rows are numbered within each of the [`SHARDS`] shards. The number of a row is the key's until its last state goes; what can be computed from the states may
 /// be kept beside the table, by the same numbers.
 ///
 /// Snapshots are as those of a [`KeyedTable`](super::KeyedTable), but for columns that are [dropped](Passing::drops):
 /// they are not written as removed, so that a restore may bring them back.
-pub struct ColumnarTable<K, S, C = Compact> {
+pub struct ColumnarTable<K, S, C = Compact, const H: usize = 0> {
     ledger: Ledger<S, C>,
-    rows: Box<[Rows<K>; SHARDS as usize]>,
+    rows: Box<[Rows<K, S, H>; SHARDS as usize]>,
     owed: Box<[Owed; SHARDS as usize]>,
     /// By the number of their [`ColumnId`].
     columns: Vec<Numbered<S>>,
@@ -51,6 +54,8 @@ pub struct ColumnarTable<K, S, C = Compact> {
     /// The number of keys.
     keys: usize,
     rows_gone: u64,
+    /// What a state is at first.
+    blank: S,
 }
 
 const RECENT: usize = 16;
@@ -62,9 +67,9 @@ const NONE_RECENT: [(i64, ColumnId); RECENT] = {
     none
 };
 
-impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
-    /// An empty table for the state named `name`, of this schema version.
-    pub fn new(name: impl Into<String>, version: u32) -> Self {
+impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S, C, H> {
+    /// An empty table for the state named `name`, of this schema version; states are `blank` at first.
+    pub fn new(name: impl Into<String>, version: u32, blank: S) -> Self {
         let mut ledger = Ledger::new(name.into());
         ledger.descriptor.version = version;
         ColumnarTable {
@@ -78,6 +83,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
             next: i64::MIN,
             keys: 0,
             rows_gone: 0,
+            blank,
         }
     }
 
@@ -181,14 +187,14 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
 
     /// Whether a column has no state.
     pub fn is_column_empty(&self, column: ColumnId) -> bool {
-        self.columns[column.0].is_empty()
+        self.columns[column.0].is_empty() && !self.is_held(column)
     }
 
     /// For changing many states one after the other.
     #[inline]
-    pub fn changes(&mut self) -> Changes<'_, K, S> {
+    pub fn changes(&mut self) -> Changes<'_, K, S, H> {
         Changes {
-            rows: &self.rows,
+            rows: &mut self.rows,
             columns: &mut self.columns,
             recent: &self.recent,
             now: self.ledger.outbox.now,
@@ -202,24 +208,20 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
         self.rows_gone
     }
 
-    /// The state that a key with this stable hash has in a column, for changing; made by `make` if it is not there. `make` has to
-    /// make the same each time.
+    /// The state that a key with this stable hash has in a column, for changing; a blank one if it was not there.
     #[inline(never)]
-    pub fn touch_or_insert(
-        &mut self,
-        column: ColumnId,
-        key: &K,
-        hash: u64,
-        make: impl Fn() -> S,
-    ) -> &mut S {
-        let row = self.make_way(column, key, hash, &make);
+    pub fn touch_or_insert(&mut self, column: ColumnId, key: &K, hash: u64) -> &mut S {
         let at = self.shard_at(hash);
+        if self.holds(column, at) {
+            return self.touch_held(column, at, key, hash);
+        }
+        let row = self.make_way(column, key, hash);
         let (owed, now) = (self.owed[at], self.ledger.outbox.now);
         let numbered = &mut self.columns[column.0];
         let (cells, changed) = (&mut numbered.shards[at], &mut numbered.changed[at]);
         if numbered.free[at] != now && !changed.is_counted && !changed.may_owe(owed, now) {
             if !changed.is_blank {
-                cells.blank(&make());
+                cells.blank(&self.blank);
                 changed.is_blank = true;
             }
             numbered.free[at] = now;
@@ -231,18 +233,19 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
     }
 
     /// A state is about to change; one that is not there is made. Returns the key's row.
-    fn make_way(&mut self, column: ColumnId, key: &K, hash: u64, make: &impl Fn() -> S) -> u32 {
+    fn make_way(&mut self, column: ColumnId, key: &K, hash: u64) -> u32 {
         let shard = self.ledger.shard_at(hash);
         let at = usize::from(shard);
+        self.let_go_frozen(at);
         if self.columns[column.0].changed[at].last == Mark::NEVER {
-            self.expect(column, at, make);
+            self.expect(column, at);
         }
         let rows = &mut self.rows[at];
         let row = match rows.find(hash, |other| other == key) {
             Some(row) => row.number,
             None => {
                 self.keys += 1;
-                rows.add(key.clone(), hash)
+                rows.add(key.clone(), hash, &self.blank).number
             }
         };
         let numbered = &mut self.columns[column.0];
@@ -250,33 +253,34 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
         numbered.note_change(shard, row, key, self.owed[at], codec, outbox);
         let (cells, changed) = (&mut numbered.shards[at], &numbered.changed[at]);
         if cells.get(row).is_none() {
-            cells.insert(row, make(), rows.end());
+            cells.insert(row, self.blank.clone(), rows.end());
             if changed.is_counted
                 && let Some(row) = rows.find_mut(hash, |other| other == key)
             {
-                row.cells += 1;
+                row.uses.add_cell(true);
             }
         }
         row
     }
 
     /// A column that is as full as the one before the one before it most likely will be is an array from the start.
-    fn expect(&mut self, column: ColumnId, shard: usize, make: &impl Fn() -> S) {
+    fn expect(&mut self, column: ColumnId, shard: usize) {
         let number = self.columns[column.0].number;
         let mut earlier = self.by_number.range(..number);
         if let Some((_, earlier)) = earlier.nth_back(1)
             && self.columns[earlier.0].shards[shard].is_dense()
         {
             let rows = self.rows[shard].end();
-            self.columns[column.0].shards[shard].reserve(rows, &make());
+            self.columns[column.0].shards[shard].reserve(rows, &self.blank);
         }
     }
 
     /// The state that a key with this stable hash has in a column, for changing.
     pub fn touch(&mut self, column: ColumnId, key: &K, hash: u64) -> Option<&mut S> {
         let (row, at) = (self.row(key, hash)?, self.shard_at(hash));
+        self.let_go(at);
         self.cells(column, at).get(row)?;
-        self.make_way(column, key, hash, &|| unreachable!("it is there"));
+        self.make_way(column, key, hash);
         self.columns[column.0].shards[at].get_mut(row)
     }
 
@@ -284,6 +288,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
     pub fn remove(&mut self, column: ColumnId, key: &K, hash: u64) -> Option<(S, bool)> {
         let shard = self.ledger.shard_at(hash);
         let at = usize::from(shard);
+        self.let_go(at);
         let row = self.rows[at].find_mut(hash, |other| other == key)?;
         let (numbered, owed) = (&mut self.columns[column.0], self.owed[at]);
         numbered.shards[at].get(row.number)?;
@@ -297,8 +302,8 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
         changed.is_blank = false;
         numbered.free[at] = Mark::OLD;
         let state = numbered.shards[at].take(row.number)?;
-        row.cells -= u32::from(changed.is_counted);
-        let (number, mut is_last) = (row.number, row.cells == 0);
+        row.uses.remove_cell(changed.is_counted);
+        let (number, mut is_last) = (row.number, row.uses.is_none());
         if is_last {
             let uncounted = self.uncounted(at);
             is_last = !self.is_in_any(&uncounted, at, number);
@@ -311,9 +316,20 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
         Some((state, is_last))
     }
 
-    /// The states of a column in a shard, by row.
+    /// The state that a key with this stable hash has in a column.
+    pub fn get(&self, column: ColumnId, key: &K, hash: u64) -> Option<&S> {
+        let at = self.shard_at(hash);
+        let row = self.rows[at].find(hash, |other| other == key)?;
+        match self.held_at(column, at) {
+            Some(held) => row.uses.holds(held).then_some(&row.held[held]),
+            None => self.columns[column.0].shards[at].get(row.number),
+        }
+    }
+
+    /// The states of a column in a shard, by row. If it is not [counted](Self::count) it has to be [settled](Self::settle).
     #[inline]
     pub fn cells(&self, column: ColumnId, shard: usize) -> &Column<S> {
+        debug_assert!(self.held_at(column, shard).is_none(), "rows hold it");
         &self.columns[column.0].shards[shard]
     }
 
@@ -335,9 +351,16 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
 }
 
 #[cfg(test)]
-impl<K, S, C> ColumnarTable<K, S, C> {
+impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S, C, H> {
     /// The number of the period.
     pub(super) fn now(&mut self) -> &mut Mark {
         &mut self.ledger.outbox.now
+    }
+
+    /// The columns that the rows of a shard hold.
+    pub(super) fn held(&self, shard: usize) -> Vec<i64> {
+        let columns = self.columns(i64::MIN..i64::MAX);
+        let held = columns.filter(|(_, column)| self.held_at(*column, shard).is_some());
+        held.map(|(number, _)| number).collect()
     }
 }

@@ -113,7 +113,12 @@ impl<S: Clone> Numbered<S> {
             outbox.put(shard, key, state, &InNamespace(&self.number, codec));
             self.changed[at].persisted = true;
         }
-        let changed = &mut self.changed[at];
+        self.note_period(at, now);
+    }
+
+    /// Something of a shard changes in this period.
+    pub fn note_period(&mut self, shard: usize, now: Mark) {
+        let changed = &mut self.changed[shard];
         if changed.last != now {
             (changed.before, changed.last) = (changed.last, now);
         }
@@ -122,10 +127,10 @@ impl<S: Clone> Numbered<S> {
 }
 
 /// Encodes what is owed of a column in a shard until there is a pause; whether that came before the end.
-pub(super) fn encode<K: Key, S: Clone, C: Codec<S>>(
+pub(super) fn encode<K: Key, S: Clone, C: Codec<S>, const H: usize>(
     numbered: &mut Numbered<S>,
     shard: u8,
-    rows: &Rows<K>,
+    rows: &Rows<K, S, H>,
     owed: Owed,
     codec: &C,
     outbox: &mut Outbox,

@@ -4,6 +4,7 @@ use super::numbered::{Changed, encode};
 use super::{ColumnId, ColumnarTable};
 use crate::record::Key;
 use crate::state::codec::Codec;
+use crate::state::table::column::Column;
 use crate::state::table::ledger::Ledger;
 use crate::state::table::mark::Mark;
 use smallvec::SmallVec;
@@ -34,7 +35,7 @@ pub struct Pass<'a, K, S> {
     pub goes: bool,
 }
 
-impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
+impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S, C, H> {
     /// The columns that rows of a shard do not count: the last ones.
     pub(super) fn uncounted(&self, shard: usize) -> SmallVec<[ColumnId; 4]> {
         let last_first = self.by_number.values().rev();
@@ -60,12 +61,13 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
     /// Rows count their states in a column from now on. Columns are to be counted in order, before they are dropped: until
     /// then adding to them is cheaper.
     pub fn count(&mut self, column: ColumnId, shard: usize) {
+        self.settle(column, shard);
         let numbered = &mut self.columns[column.0];
         if !std::mem::replace(&mut numbered.changed[shard].is_counted, true) {
             numbered.free[shard] = Mark::OLD;
             let cells = &numbered.shards[shard];
             for row in self.rows[shard].iter_mut() {
-                row.cells += u32::from(cells.get(row.number).is_some());
+                row.uses.add_cell(cells.get(row.number).is_some());
             }
         }
     }
@@ -79,6 +81,10 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
             drops,
         } = passing;
         let drops = drops && leaves.is_some();
+        if let Some(column) = leaves {
+            self.settle(column, shard);
+        }
+        let held = comes.and_then(|column| self.held_at(column, shard));
         let (mut uncounted, mut was_counted) = (SmallVec::<[ColumnId; 4]>::new(), false);
         if let Some(column) = leaves
             && drops
@@ -90,26 +96,39 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
         }
         let mut leaving =
             leaves.map(|column| std::mem::take(&mut self.columns[column.0].shards[shard]));
-        let columns = &self.columns;
+        // States that rows hold go to their column as it comes.
+        let mut arriving = match (comes, held) {
+            (Some(column), Some(_)) => std::mem::take(&mut self.columns[column.0].shards[shard]),
+            _ => Column::default(),
+        };
+        let (columns, blank) = (&self.columns, &self.blank);
         let coming = comes.map(|column| &columns[column.0].shards[shard]);
         let rows = &mut self.rows[shard];
-        let (mut dropped, before) = (0, rows.len());
+        let (mut dropped, mut arrived, before, end) = (0, 0, rows.len(), rows.end());
         rows.retain(|row| {
-            let comes = coming.and_then(|cells| cells.get(row.number));
-            row.cells += u32::from(comes.is_some());
+            let let_go = held.and_then(|at| row.let_go(at, blank));
+            if let Some(state) = &let_go {
+                arriving.insert(row.number, state.clone(), end);
+                arrived += 1;
+            }
+            let comes = match held {
+                Some(_) => let_go.as_ref(),
+                None => coming.and_then(|cells| cells.get(row.number)),
+            };
+            row.uses.add_cell(comes.is_some());
             let taken = match (&mut leaving, drops) {
                 (Some(cells), true) => cells.take(row.number),
                 _ => None,
             };
             if taken.is_some() {
                 dropped += 1;
-                row.cells -= u32::from(was_counted);
+                row.uses.remove_cell(was_counted);
             }
             let leaves = match (&leaving, drops) {
                 (Some(cells), false) => cells.get(row.number),
                 _ => taken.as_ref(),
             };
-            let goes = drops && row.cells == 0 && {
+            let goes = drops && row.uses.is_none() && {
                 let mut others = uncounted
                     .iter()
                     .map(|other| &columns[other.0].shards[shard]);
@@ -132,6 +151,11 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> ColumnarTable<K, S, C> {
             !goes
         });
         let gone = before - rows.len();
+        if let (Some(column), Some(at)) = (comes, held) {
+            rows.close(at);
+            rows.learn(arrived);
+            self.columns[column.0].shards[shard] = arriving;
+        }
         self.keys -= gone;
         self.rows_gone += gone as u64;
         if let Some(column) = comes {

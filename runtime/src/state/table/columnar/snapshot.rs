@@ -1,17 +1,20 @@
 //! Snapshots of columnar tables.
 
-use super::ColumnarTable;
 use super::numbered::encode;
+use super::{ColumnarTable, held};
 use crate::error::Result;
 use crate::hash::KeyGroups;
 use crate::record::Key;
 use crate::state::codec::Codec;
 use crate::state::table::mark::{Mark, Owed};
 use crate::state::table::outbox::Outbox;
+use crate::state::table::rows::Rows;
 use crate::state::{BlockSink, BlockView, SliceBudget, Snapshot, StateDescriptor};
 use crate::time::CheckpointId;
 
-impl<K: Key, S: Clone + 'static, C: Codec<S>> Snapshot for ColumnarTable<K, S, C> {
+impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> Snapshot
+    for ColumnarTable<K, S, C, H>
+{
     fn descriptor(&self) -> &StateDescriptor {
         &self.ledger.descriptor
     }
@@ -42,6 +45,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> Snapshot for ColumnarTable<K, S, C
         for (owed, shard) in self.owed.iter_mut().zip(0..) {
             *owed = Owed::at_barrier(barrier.rewrites(shard));
         }
+        self.rows.iter_mut().for_each(Rows::freeze);
         self.next = i64::MIN;
     }
 
@@ -50,6 +54,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> Snapshot for ColumnarTable<K, S, C
             ledger,
             rows,
             owed,
+            blank,
             columns,
             by_number,
             next,
@@ -57,7 +62,8 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> Snapshot for ColumnarTable<K, S, C
         } = self;
         ledger.encode(budget, sink, |shard, codec, outbox, pause| {
             let at = usize::from(shard);
-            let (rows, owed) = (&rows[at], &mut owed[at]);
+            let (rows, owed) = (&mut rows[at], &mut owed[at]);
+            held::let_go_frozen(rows, columns, at, blank);
             for (number, column) in by_number.range(*next..) {
                 let numbered = &mut columns[column.0];
                 let is_due = |outbox: &Outbox| pause.is_due(outbox);
@@ -85,7 +91,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>> Snapshot for ColumnarTable<K, S, C
             match (state, self.column(number)) {
                 (Some(state), _) => {
                     let column = self.open(number);
-                    let row = self.make_way(column, &key, hash, &|| state.clone());
+                    let row = self.make_way(column, &key, hash);
                     let shard = self.shard_at(hash);
                     if let Some(place) = self.columns[column.0].shards[shard].get_mut(row) {
                         *place = state;

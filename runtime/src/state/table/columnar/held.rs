@@ -1,0 +1,175 @@
+//! Columns whose states lie in the rows themselves, where a change finds them with the key.
+//!
+//! Those are the newest, in which nearly all changes are. Rows hold a column from its first state on, until it is
+//! counted: then its states move to its own place, as one goes over the rows anyway. Where that means to go over the rows
+//! for this alone, it is done when it is likely to pay: after a barrier, as a snapshot finds states in columns alone;
+//! and for a column that takes the place of an earlier one.
+
+use super::numbered::Numbered;
+use super::{ColumnId, ColumnarTable};
+use crate::record::Key;
+use crate::state::codec::Codec;
+use crate::state::table::mark::Mark;
+use crate::state::table::rows::{Rows, at};
+
+impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S, C, H> {
+    /// Where the rows of a shard hold their states in a column, if they do.
+    #[inline]
+    pub(super) fn held_at(&self, column: ColumnId, shard: usize) -> Option<usize> {
+        let at = at::<H>(self.columns[column.0].number);
+        (H > 0 && self.rows[shard].held(at) == Some(column)).then_some(at)
+    }
+
+    /// Whether the rows of any shard hold a state in a column.
+    pub(super) fn is_held(&self, column: ColumnId) -> bool {
+        let mut shards = self.rows.iter().enumerate();
+        shards.any(|(shard, rows)| {
+            let at = self.held_at(column, shard);
+            at.is_some_and(|at| rows.iter().any(|row| row.uses.holds(at)))
+        })
+    }
+
+    /// Whether the rows of a shard hold a column, to be changed; they do from now on, if that is likely to pay.
+    #[inline]
+    pub(super) fn holds(&mut self, column: ColumnId, shard: usize) -> bool {
+        if H == 0 {
+            return false;
+        }
+        let Numbered {
+            number, changed, ..
+        } = &self.columns[column.0];
+        let (rows, is_new) = (&self.rows[shard], changed[shard].last == Mark::NEVER);
+        let is_easy = is_new && rows.held(at::<H>(*number)).is_none();
+        rows.is_open(*number) || (is_easy || rows.has_earned()) && self.hold(column, shard)
+    }
+
+    /// The rows of a shard hold a column from now on, if they can; whether they do.
+    #[inline(never)]
+    fn hold(&mut self, column: ColumnId, shard: usize) -> bool {
+        let Numbered {
+            number, changed, ..
+        } = &self.columns[column.0];
+        let (number, at, changed) = (*number, at::<H>(*number), changed[shard]);
+        let now = self.ledger.outbox.now;
+        let is_free = !changed.is_counted && !changed.may_owe(self.owed[shard], now);
+        let is_new = changed.last == Mark::NEVER;
+        let (rows, columns) = (&mut self.rows[shard], &mut self.columns);
+        if !is_new || rows.held(at).is_some() {
+            rows.spend();
+        }
+        let may_replace = |other: ColumnId| columns[other.0].number <= number || rows.holds_few(at);
+        if !is_free || !rows.held(at).is_none_or(may_replace) {
+            return false;
+        }
+        let states = let_go(rows, columns, shard, at, &self.blank);
+        rows.learn(states);
+        if is_new {
+            self.expect(column, shard);
+        }
+        let (rows, numbered) = (&mut self.rows[shard], &mut self.columns[column.0]);
+        if !is_new {
+            for row in rows.iter_mut() {
+                if let Some(state) = numbered.shards[shard].take(row.number) {
+                    row.hold(at, state);
+                }
+            }
+            numbered.changed[shard].is_blank = false;
+            numbered.free[shard] = Mark::OLD;
+        }
+        numbered.note_period(shard, now);
+        rows.open(column, number);
+        true
+    }
+
+    /// The state of a key with this stable hash in a column that the rows of its shard hold, to be changed.
+    pub(super) fn touch_held(
+        &mut self,
+        column: ColumnId,
+        shard: usize,
+        key: &K,
+        hash: u64,
+    ) -> &mut S {
+        let at = at::<H>(self.columns[column.0].number);
+        let rows = &mut self.rows[shard];
+        let row = match rows.find(hash, |other| other == key) {
+            Some(_) => rows.find_mut(hash, |other| other == key),
+            None => {
+                self.keys += 1;
+                Some(rows.add(key.clone(), hash, &self.blank))
+            }
+        };
+        let Some(row) = row else {
+            unreachable!("it was found just now");
+        };
+        row.uses.hold(at);
+        &mut row.held[at]
+    }
+
+    /// The rows of a shard hold no column any more.
+    pub(super) fn let_go(&mut self, shard: usize) {
+        for at in 0..H {
+            let_go(
+                &mut self.rows[shard],
+                &mut self.columns,
+                shard,
+                at,
+                &self.blank,
+            );
+        }
+    }
+
+    /// All states of a column in a shard lie in its [`cells`](Self::cells), until one of them is changed.
+    #[inline]
+    pub fn settle(&mut self, column: ColumnId, shard: usize) {
+        if let Some(at) = self.held_at(column, shard) {
+            let rows = &mut self.rows[shard];
+            let states = let_go(rows, &mut self.columns, shard, at, &self.blank);
+            rows.learn(states);
+        }
+    }
+
+    /// They do not hold what may not be changed any more.
+    #[inline]
+    pub(super) fn let_go_frozen(&mut self, shard: usize) {
+        let_go_frozen(&mut self.rows[shard], &mut self.columns, shard, &self.blank);
+    }
+}
+
+/// Rows do not hold any more what may not be changed, since a barrier.
+#[inline]
+pub(super) fn let_go_frozen<K: Key, S: Clone, const H: usize>(
+    rows: &mut Rows<K, S, H>,
+    columns: &mut [Numbered<S>],
+    shard: usize,
+    blank: &S,
+) {
+    for at in 0..H {
+        if let Some(column) = rows.held(at)
+            && !rows.is_open(columns[column.0].number)
+        {
+            let_go(rows, columns, shard, at, blank);
+        }
+    }
+}
+
+/// Moves what rows hold to the column that it is of; returns how many states that were.
+fn let_go<K: Key, S: Clone, const H: usize>(
+    rows: &mut Rows<K, S, H>,
+    columns: &mut [Numbered<S>],
+    shard: usize,
+    at: usize,
+    blank: &S,
+) -> usize {
+    let Some(column) = rows.close(at) else {
+        return 0;
+    };
+    let cells = &mut columns[column.0].shards[shard];
+    let (end, mut states) = (rows.end(), 0);
+    for row in rows.iter_mut() {
+        if let Some(state) = row.let_go(at, blank) {
+            cells.insert(row.number, state, end);
+            states += 1;
+        }
+    }
+    states
+}
