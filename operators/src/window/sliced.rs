@@ -303,10 +303,16 @@ impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> Operator for SlicedOpera
             return self.add_together(records, context, out, at);
         }
         let (mut records, mut index) = (records.into_iter(), 0);
-        while let Some((record, hash)) = self.add_plain(&mut records, &mut index, at) {
+        loop {
+            let next = match self.table.is_holding() {
+                true => self.add_plain::<true>(&mut records, &mut index, at),
+                false => self.add_plain::<false>(&mut records, &mut index, at),
+            };
+            let Some((record, hash)) = next else {
+                return Ok(());
+            };
             self.add(record, hash, context, out)?;
         }
-        Ok(())
     }
 }
 

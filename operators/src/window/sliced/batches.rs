@@ -14,8 +14,8 @@ use millstream_runtime::time::EventTime;
 impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, H> {
     /// Adds records as long as there is nothing more to it than that: the loop where most time goes. Returns the first one
     /// for which there is, if any, and its hash; `index` is that of the next record.
-    #[inline(always)]
-    pub(super) fn add_plain(
+    #[inline(never)] // the loops would take registers from each other
+    pub(super) fn add_plain<const HOLDS: bool>(
         &mut self,
         records: &mut std::vec::IntoIter<Record<(K, V)>>,
         index: &mut usize,
@@ -37,14 +37,17 @@ impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, 
             let slice = slice.filter(|slice| *slice >= fresh_from);
             let add = |accumulator: &mut G::Acc, value| aggregator.add_at(accumulator, value, time);
             let added = match slice {
-                Some(slice) => changes.change(slice, &key, hash, value, add),
+                Some(slice) if HOLDS => changes.change(slice, &key, hash, value, add),
+                Some(slice) => changes.change_cell(slice, &key, hash, value, add),
                 None => Err(value),
             };
             if let Err(value) = added {
+                changes.count(next - *index);
                 *index = next;
                 return Some((Record::new(time, (key, value)), hash));
             }
         }
+        changes.count(next - *index);
         *index = next;
         None
     }
@@ -74,6 +77,7 @@ impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, 
                     self.table.prefetch(column, *place);
                 }
             }
+            self.table.changes().count(next.len());
             let rows_gone = self.table.rows_gone();
             for (place, record) in places[..next.len()].iter().zip(&mut records) {
                 at.set(index);

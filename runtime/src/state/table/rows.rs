@@ -183,13 +183,13 @@ impl<K: Key, S: Clone, const H: usize> Rows<K, S, H> {
     /// Whether going over all rows is likely to pay.
     #[inline]
     pub fn has_earned(&self) -> bool {
-        H > 0 && self.credit >= 2 * self.index.len()
+        H > 0 && self.credit >= 8 * self.index.len()
     }
 
     /// So many rows had a state in a column that they held: if that are most, the next is worth it, too.
     pub fn learn(&mut self, states: usize) {
         if 4 * states >= 3 * self.index.len() {
-            self.credit = 2 * self.index.len();
+            self.credit = 8 * self.index.len();
         }
     }
 

@@ -1,5 +1,6 @@
 //! Changes of states, for the innermost loops.
 
+use super::held::Spread;
 use super::numbered::Numbered;
 use super::{ColumnId, RECENT};
 use crate::record::Key;
@@ -39,9 +40,15 @@ pub struct Changes<'a, K, S, const H: usize = 0> {
     pub(super) recent: &'a [(i64, ColumnId); RECENT],
     pub(super) now: Mark,
     pub(super) sharding: Sharding,
+    pub(super) spread: &'a mut Spread,
 }
 
 impl<K: Key, S: Clone, const H: usize> Changes<'_, K, S, H> {
+    /// Says how many changes were made, or tried.
+    pub fn count(&mut self, changes: usize) {
+        self.spread.changes += changes;
+    }
+
     /// Where the row of a key with this stable hash is.
     #[inline(always)] // for the innermost loops
     pub fn place(&self, key: &K, hash: u64) -> Place {
@@ -76,38 +83,40 @@ impl<K: Key, S: Clone, const H: usize> Changes<'_, K, S, H> {
             change(&mut row.held[at::<H>(number)], with);
             return Ok(());
         }
-        match H {
-            0 => self.change_cell(number, shard, key, hash, with, change),
-            _ => self.change_cell_aside(number, shard, key, hash, with, change),
-        }
+        self.change_aside(shard, number, key, hash, with, change)
     }
 
     #[inline(never)] // it would take registers from the innermost loops
-    fn change_cell_aside<W>(
+    fn change_aside<W>(
         &mut self,
-        number: i64,
         shard: usize,
+        number: i64,
         key: &K,
         hash: u64,
         with: W,
         change: impl FnOnce(&mut S, W),
     ) -> std::result::Result<(), W> {
+        self.spread.aside += 1;
         match self.rows[shard].earn() {
             true => Err(with),
-            false => self.change_cell(number, shard, key, hash, with, change),
+            false => self.change_cell(number, key, hash, with, change),
         }
     }
 
-    #[inline(always)] // as what calls it
-    fn change_cell<W>(
+    /// The same as [`change`](Self::change), but faster where rows [hold](super::ColumnarTable::is_holding) nothing.
+    ///
+    /// # Errors
+    /// As [`change`](Self::change).
+    #[inline(always)] // for the innermost loops
+    pub fn change_cell<W>(
         &mut self,
         number: i64,
-        shard: usize,
         key: &K,
         hash: u64,
         with: W,
         change: impl FnOnce(&mut S, W),
     ) -> std::result::Result<(), W> {
+        let shard = usize::from(self.sharding.shard_at(hash));
         let (recent, column) = self.recent[number as usize % RECENT];
         if recent != number {
             return Err(with);
@@ -136,8 +145,14 @@ impl<K: Key, S: Clone, const H: usize> Changes<'_, K, S, H> {
         if H > 0 && self.rows[usize::from(self.sharding.shard_at(hash))].is_open(number) {
             return self.change(number, key, hash, with, change);
         }
-        if recent != number || place == Place::NONE || self.rows[place.shard()].earn() {
+        if recent != number || place == Place::NONE {
             return Err(with);
+        }
+        if H > 0 {
+            self.spread.aside += 1;
+            if self.rows[place.shard()].earn() {
+                return Err(with);
+            }
         }
         self.change_at(column, place.shard(), place.row(), with, change)
     }

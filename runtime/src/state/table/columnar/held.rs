@@ -29,6 +29,12 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         })
     }
 
+    /// Whether rows hold the states of columns that are opened: not if changes are spread over many columns.
+    #[inline]
+    pub fn is_holding(&self) -> bool {
+        H > 0 && self.spread.pause == 0
+    }
+
     /// Whether the rows of a shard hold a column, to be changed; they do from now on, if that is likely to pay.
     #[inline]
     pub(super) fn holds(&mut self, column: ColumnId, shard: usize) -> bool {
@@ -40,7 +46,8 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         } = &self.columns[column.0];
         let (rows, is_new) = (&self.rows[shard], changed[shard].last == Mark::NEVER);
         let is_easy = is_new && rows.held(at::<H>(*number)).is_none();
-        rows.is_open(*number) || (is_easy || rows.has_earned()) && self.hold(column, shard)
+        rows.is_open(*number)
+            || self.is_holding() && (is_easy || rows.has_earned()) && self.hold(column, shard)
     }
 
     /// The rows of a shard hold a column from now on, if they can; whether they do.
@@ -132,6 +139,52 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
     #[inline]
     pub(super) fn let_go_frozen(&mut self, shard: usize) {
         let_go_frozen(&mut self.rows[shard], &mut self.columns, shard, &self.blank);
+    }
+}
+
+/// Over how many columns changes are spread: whether rows hold those that most changes are in.
+#[derive(Default)]
+pub(super) struct Spread {
+    /// How many changes were made since the last column was opened.
+    pub changes: usize,
+    /// How many of them were not in a column that rows hold.
+    pub aside: usize,
+    /// How many columns were opened since rows may hold them.
+    opened: u32,
+    /// Rows hold no column until so many more are opened.
+    pause: u32,
+    /// How long the last pause was.
+    last_pause: u32,
+}
+
+impl Spread {
+    /// Columns that were opened before rows held any are changed for some time yet.
+    const BEFORE: u32 = 3;
+    /// Fewer changes say nothing.
+    const FEW: usize = 1_000;
+    /// The longest pause.
+    const LONG: u32 = 64;
+
+    /// A column is opened. Whether it was found that holding does not pay.
+    pub fn judge(&mut self) -> bool {
+        let is_wide = 4 * self.aside > self.changes;
+        let is_known = self.opened >= Spread::BEFORE && self.changes >= Spread::FEW;
+        (self.changes, self.aside) = (0, 0);
+        self.opened = match self.pause {
+            0 => self.opened.saturating_add(1),
+            _ => 0,
+        };
+        self.pause = self.pause.saturating_sub(1);
+        if !is_known {
+            return false;
+        }
+        if is_wide {
+            self.last_pause = (2 * self.last_pause).clamp(4, Spread::LONG);
+            (self.pause, self.opened) = (self.last_pause, 0);
+        } else {
+            self.last_pause = 0;
+        }
+        is_wide
     }
 }
 

@@ -19,6 +19,7 @@ use crate::prefetch::prefetch;
 use crate::record::Key;
 use crate::state::SHARDS;
 use crate::state::codec::{Codec, Compact};
+use held::Spread;
 use numbered::{Changed, Numbered};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,7 +31,7 @@ pub struct ColumnId(usize);
 /// A state for each key and number, where a number is that of a slice of time, say: it comes, most keys have a state under it,
 /// it goes as a whole, and keys are looked at one after the other. So a key has a row, found once whatever the number, and
 /// states lie in arrays by row, one for each number; where few keys have a state, in hash tables ([`Column`]). Where nearly all
-/// changes are in the newest columns, the rows themselves can hold the states of `H` of them (zero, or a power of two): that is
+/// changes are in the newest columns, the rows themselves can hold the states of `H` of them (not of one): that is
 /// worth it for states that are small and own nothing.
 ///
 /// Rows are numbered within each of the [`SHARDS`] shards. The number of a row is the key's until its last state goes; what can be computed from the states may
@@ -54,6 +55,7 @@ pub struct ColumnarTable<K, S, C = Compact, const H: usize = 0> {
     /// The number of keys.
     keys: usize,
     rows_gone: u64,
+    spread: Spread,
     /// What a state is at first.
     blank: S,
 }
@@ -70,6 +72,12 @@ const NONE_RECENT: [(i64, ColumnId); RECENT] = {
 impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S, C, H> {
     /// An empty table for the state named `name`, of this schema version; states are `blank` at first.
     pub fn new(name: impl Into<String>, version: u32, blank: S) -> Self {
+        const {
+            assert!(
+                H != 1,
+                "all numbers have the same low bits, of which there are none"
+            )
+        }
         let mut ledger = Ledger::new(name.into());
         ledger.descriptor.version = version;
         ColumnarTable {
@@ -83,6 +91,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
             next: i64::MIN,
             keys: 0,
             rows_gone: 0,
+            spread: Spread::default(),
             blank,
         }
     }
@@ -161,6 +170,9 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
             self.columns.push(Numbered::new());
             ColumnId(self.columns.len() - 1)
         });
+        if self.spread.judge() {
+            (0..SHARDS as usize).for_each(|shard| self.let_go(shard));
+        }
         self.columns[column.0].number = number;
         self.by_number.insert(number, column);
         column
@@ -199,6 +211,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
             recent: &self.recent,
             now: self.ledger.outbox.now,
             sharding: self.ledger.sharding(),
+            spread: &mut self.spread,
         }
     }
 
