@@ -353,11 +353,12 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         self.keys * (size_of::<S>() + size_of::<K>() + size_of::<u64>()) >= LARGE_BYTES
     }
 
-    /// Asks for what a key has in a column to be brought into the cache.
+    /// Asks for what a key, whose row is in the cache, has in a column to be brought there, too.
     #[inline]
     pub fn prefetch(&self, column: ColumnId, place: Place) {
-        if place != Place::NONE {
-            let cells = &self.columns[column.0].shards[place.shard()];
+        let numbered = &self.columns[column.0];
+        if place != Place::NONE && !self.rows[place.shard()].is_open(numbered.number) {
+            let cells = &numbered.shards[place.shard()];
             cells.address(place.row()).into_iter().for_each(prefetch);
         }
     }
