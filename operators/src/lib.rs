@@ -25,7 +25,7 @@ mod with_state;
 
 pub use aggregate::{
     Aggregator, Average, Count, CountDistinct, First, Fold, Last, Mapped, Max, MergingFold, Min,
-    Moments, Reduce, StdDev, Sum, Summable, Top, Variance,
+    Moments, Reduce, StdDev, Sum, Summable, Top, UnmergingFold, UnmergingReduce, Variance,
 };
 #[cfg(feature = "sketches")]
 pub use aggregate::{ApproxDistinct, ApproxQuantiles, DistinctSketch};

@@ -52,6 +52,17 @@ pub struct MergingFold<A, F, M> {
     merge: M,
 }
 
+impl<A, F, M> MergingFold<A, F, M> {
+    /// Says how what an accumulator has taken in is taken out of it again, exactly: what sliding windows then do
+    /// with the slice that leaves ([`Aggregator::UNMERGES`]).
+    pub fn unmerged_by<U: Fn(&mut A, &A)>(self, unmerge: U) -> UnmergingFold<A, F, M, U> {
+        UnmergingFold {
+            fold: self,
+            unmerge,
+        }
+    }
+}
+
 impl<V, A, F, M> Aggregator<V> for MergingFold<A, F, M>
 where
     A: Data + Sync,
@@ -68,6 +79,39 @@ where
     }
     fn merge(&self, accumulator: &mut A, other: A) {
         (self.merge)(accumulator, other);
+    }
+    fn result(&self, accumulator: &A) -> A {
+        accumulator.clone()
+    }
+}
+
+/// A [`Fold`] whose accumulators can be merged, and taken out again.
+pub struct UnmergingFold<A, F, M, U> {
+    fold: MergingFold<A, F, M>,
+    unmerge: U,
+}
+
+impl<V, A, F, M, U> Aggregator<V> for UnmergingFold<A, F, M, U>
+where
+    A: Data + Sync,
+    F: Fn(&mut A, V) + Send + Sync + 'static,
+    M: Fn(&mut A, A) + Send + Sync + 'static,
+    U: Fn(&mut A, &A) + Send + Sync + 'static,
+{
+    type Acc = A;
+    type Out = A;
+    const UNMERGES: bool = true;
+    fn create(&self) -> A {
+        Aggregator::<V>::create(&self.fold)
+    }
+    fn add(&self, accumulator: &mut A, value: V) {
+        self.fold.add(accumulator, value);
+    }
+    fn merge(&self, accumulator: &mut A, other: A) {
+        Aggregator::<V>::merge(&self.fold, accumulator, other);
+    }
+    fn unmerge(&self, accumulator: &mut A, other: &A) {
+        (self.unmerge)(accumulator, other);
     }
     fn result(&self, accumulator: &A) -> A {
         accumulator.clone()

@@ -11,6 +11,15 @@ impl<F> Reduce<F> {
     pub fn new(reduce: F) -> Self {
         Reduce(reduce)
     }
+
+    /// Says how a value is taken out again that a combined one has in it, exactly: what sliding windows then do with the
+    /// slice that leaves ([`Aggregator::UNMERGES`]). Spark's inverse function.
+    pub fn unmerged_by<V, I: Fn(V, V) -> V>(self, inverse: I) -> UnmergingReduce<F, I> {
+        UnmergingReduce {
+            reduce: self,
+            inverse,
+        }
+    }
 }
 
 impl<V: Data, F: Fn(V, V) -> V + Send + Sync + 'static> Aggregator<V> for Reduce<F> {
@@ -34,5 +43,39 @@ impl<V: Data, F: Fn(V, V) -> V + Send + Sync + 'static> Aggregator<V> for Reduce
         accumulator
             .clone()
             .expect("a result is asked for after the first value")
+    }
+}
+
+/// A [`Reduce`] that can take values out again.
+pub struct UnmergingReduce<F, I> {
+    reduce: Reduce<F>,
+    inverse: I,
+}
+
+impl<V, F, I> Aggregator<V> for UnmergingReduce<F, I>
+where
+    V: Data,
+    F: Fn(V, V) -> V + Send + Sync + 'static,
+    I: Fn(V, V) -> V + Send + Sync + 'static,
+{
+    type Acc = Option<V>;
+    type Out = V;
+    const UNMERGES: bool = true;
+    fn create(&self) -> Option<V> {
+        self.reduce.create()
+    }
+    fn add(&self, accumulator: &mut Option<V>, value: V) {
+        self.reduce.add(accumulator, value);
+    }
+    fn merge(&self, accumulator: &mut Option<V>, other: Option<V>) {
+        self.reduce.merge(accumulator, other);
+    }
+    fn unmerge(&self, accumulator: &mut Option<V>, other: &Option<V>) {
+        let Some(other) = other else { return };
+        let whole = accumulator.take();
+        *accumulator = whole.map(|whole| (self.inverse)(whole, other.clone()));
+    }
+    fn result(&self, accumulator: &Option<V>) -> V {
+        self.reduce.result(accumulator)
     }
 }

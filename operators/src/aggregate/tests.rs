@@ -75,6 +75,10 @@ fn count_reduce_and_fold() {
     let lengths = Fold::new(0, |sum: &mut usize, word: String| *sum += word.len());
     let lengths = lengths.merged_by(|sum, other| *sum += other);
     assert_eq!(result(&lengths, &words), 3);
+    let lengths = lengths.unmerged_by(|sum, other| *sum -= other);
+    assert_eq!(result(&lengths, &words), 3);
+    let xored = Reduce::new(|a: u8, b| a ^ b).unmerged_by(|whole, part| whole ^ part);
+    assert_eq!(result(&xored, &timed(&[1, 2, 3, 7])), 7);
     const { assert!(<(Count, Sum<fn(&u8) -> u64, u64>) as Aggregator<u8>>::UNMERGES) };
     const { assert!(!<(Count, Sum<fn(&u8) -> f64, f64>) as Aggregator<u8>>::UNMERGES) };
     const { assert!(!<Fold<u8, fn(&mut u8, u8)> as Aggregator<u8>>::MERGES) };

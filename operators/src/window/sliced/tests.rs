@@ -178,6 +178,10 @@ fn the_slow_way(windows: Windows, lateness: i64, script: &[Step<u8, u64>]) -> (R
 fn windows_sum_as_the_slow_way_does() {
     check::<_, 0>(sum, 0..25);
     check::<_, 2>(sum, 25..75);
+    check::<_, 2>(
+        || Reduce::new(|a: u64, b: u64| a + b).unmerged_by(|a, b| a - b),
+        0..10,
+    );
     let reduced = || Reduce::new(|a: u64, b: u64| a + b);
     check::<_, 0>(reduced, 0..50);
     check::<_, 2>(reduced, 50..75);

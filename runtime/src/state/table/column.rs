@@ -51,6 +51,15 @@ impl<T: Clone> Column<T> {
         }
     }
 
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        match &self.0 {
+            Values::Plain(_, there) => !there.contains(&true),
+            Values::Places(places) => places.iter().all(Option::is_none),
+            Values::Sparse(values) => values.as_ref().is_none_or(|values| values.is_empty()),
+        }
+    }
+
     /// The number of values: an array is looked through for it.
     pub fn count(&self) -> usize {
         let mut count = 0;
@@ -325,6 +334,7 @@ mod tests {
                     _ => assert_eq!(column.get(row), model.get(&row)),
                 }
                 assert_eq!(column.count(), model.len(), "seed {seed}");
+                assert_eq!(column.is_empty(), model.is_empty(), "seed {seed}");
             }
             let mut all = BTreeMap::new();
             column.for_each(|row, value| drop(all.insert(row, value.clone())));

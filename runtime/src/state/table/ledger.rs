@@ -24,6 +24,16 @@ struct Migration<S> {
     decode: Decode<S>,
 }
 
+/// An entry of a block.
+pub(super) struct Filed<Q, S> {
+    /// The key, or the key and more.
+    pub under: Q,
+    /// The key's.
+    pub hash: u64,
+    /// Nothing if it was removed.
+    pub state: Option<S>,
+}
+
 /// See the module's documentation.
 pub(super) struct Ledger<S, C> {
     pub descriptor: StateDescriptor,
@@ -208,15 +218,26 @@ impl<S: 'static, C: Codec<S>> Ledger<S, C> {
             && shard <= shard_of(range.end - 1, groups)
     }
 
-    /// Takes an entry off the front of a block's payload: what it was filed under, of which `key` is the key; the
-    /// key's hash; and its state, if it was not removed. Nothing when another worker owns the key.
-    #[allow(clippy::type_complexity)]
-    pub fn read_entry<Q: StateData, K: Key>(
+    /// The entries of a block whose keys this worker owns, in order; `key` is the key of what one is filed under.
+    pub fn read<Q: StateData, K: Key>(
+        &self,
+        block: BlockView<'_>,
+        key: impl Fn(&Q) -> &K,
+    ) -> Result<Vec<Filed<Q, S>>> {
+        let (mut bytes, mut entries) = (block.payload, Vec::new());
+        while !bytes.is_empty() {
+            entries.extend(self.read_entry(block, &mut bytes, &key)?);
+        }
+        Ok(entries)
+    }
+
+    /// Takes an entry off the front of a block's payload. Nothing when another worker owns the key.
+    fn read_entry<Q: StateData, K: Key>(
         &self,
         block: BlockView<'_>,
         bytes: &mut &[u8],
         key: impl Fn(&Q) -> &K,
-    ) -> Result<Option<(Q, u64, Option<S>)>> {
+    ) -> Result<Option<Filed<Q, S>>> {
         let name = &block.state.name;
         let damaged = || {
             Error::new(
@@ -252,7 +273,11 @@ impl<S: 'static, C: Codec<S>> Ledger<S, C> {
             return Ok(None);
         }
         let state = value.map(|value| self.decode_state(block.state, value));
-        Ok(Some((filed, hash, state.transpose().map_err(of_state)?)))
+        Ok(Some(Filed {
+            under: filed,
+            hash,
+            state: state.transpose().map_err(of_state)?,
+        }))
     }
 
     fn decode_state(&self, found: &StateDescriptor, bytes: &[u8]) -> Result<S> {

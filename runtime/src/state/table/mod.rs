@@ -45,7 +45,7 @@ use crate::hash::{KeyGroups, StableHasher, stable_hash};
 use crate::prefetch::prefetch;
 use crate::record::Key;
 use crate::time::CheckpointId;
-use ledger::Ledger;
+use ledger::{Filed, Ledger};
 use outbox::ByKey;
 use shards::{Entry, Shards};
 use std::collections::HashSet;
@@ -351,14 +351,11 @@ impl<K: Key, S: 'static, C: Codec<S>> Snapshot for KeyedTable<K, S, C> {
     }
 
     fn restore(&mut self, block: BlockView<'_>) -> Result<()> {
-        let mut bytes = block.payload;
-        while !bytes.is_empty() {
-            let entry = self.ledger.read_entry(block, &mut bytes, |key: &K| key)?;
+        for Filed { under, state, .. } in self.ledger.read(block, |key: &K| key)? {
             // Restored entries count as changed, so that the first snapshot after a restore is whole.
-            match entry {
-                Some((key, _, Some(state))) => drop(self.insert(key, state)),
-                Some((key, _, None)) => drop(self.remove(&key)),
-                None => {}
+            match state {
+                Some(state) => drop(self.insert(under, state)),
+                None => drop(self.remove(&under)),
             }
         }
         Ok(())

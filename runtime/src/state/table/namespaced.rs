@@ -261,20 +261,14 @@ impl<K: Key, N: Data + Ord, S: 'static, C: Codec<S>> Snapshot for NamespacedTabl
     }
 
     fn restore(&mut self, block: BlockView<'_>) -> Result<()> {
-        let mut bytes = block.payload;
-        while !bytes.is_empty() {
-            let entry = self
-                .ledger
-                .read_entry(block, &mut bytes, |(key, _): &(K, N)| key)?;
-            let Some(((key, namespace), hash, state)) = entry else {
-                continue;
-            };
+        for entry in self.ledger.read(block, |(key, _): &(K, N)| key)? {
+            let (key, namespace) = entry.under;
             // Restored entries count as changed, so that the first snapshot after a restore is whole.
-            match (state, self.space(&namespace)) {
+            match (entry.state, self.space(&namespace)) {
                 (Some(state), _) => {
                     let space = self.open(namespace);
                     self.remove(space, &key);
-                    self.insert_vacant(space, key, hash, state);
+                    self.insert_vacant(space, key, entry.hash, state);
                 }
                 (None, Some(space)) => {
                     self.remove(space, &key);

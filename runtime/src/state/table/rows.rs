@@ -186,17 +186,18 @@ impl<K: Key, S: Clone, const H: usize> Rows<K, S, H> {
         H > 0 && self.credit >= 8 * self.index.len()
     }
 
-    /// So many rows had a state in a column that they held: if that are most, the next is worth it, too.
-    pub fn learn(&mut self, states: usize) {
-        if 4 * states >= 3 * self.index.len() {
-            self.credit = 8 * self.index.len();
-        }
+    /// Whether most rows have a state in the column that they hold here.
+    pub fn holds_most(&self, at: usize) -> bool {
+        4 * self.held_states(at) >= 3 * self.index.len()
     }
 
     /// Whether few rows have a state in the column that they hold here.
     pub fn holds_few(&self, at: usize) -> bool {
-        let states = self.index.iter().filter(|row| row.uses.holds(at)).count();
-        4 * states <= self.index.len()
+        4 * self.held_states(at) <= self.index.len()
+    }
+
+    fn held_states(&self, at: usize) -> usize {
+        self.index.iter().filter(|row| row.uses.holds(at)).count()
     }
 
     /// What was earned is spent.

@@ -2,8 +2,9 @@
 //!
 //! Those are the newest, in which nearly all changes are. Rows hold a column from its first state on, until it is
 //! counted: then its states move to its own place, as one goes over the rows anyway. Where that means to go over the rows
-//! for this alone, it is done when it is likely to pay: after a barrier, as a snapshot finds states in columns alone;
-//! and for a column that takes the place of an earlier one.
+//! for this alone, it is done when it is likely to pay: for a column that takes the place of an earlier one in
+//! which most rows have a state; and, after a barrier, as a snapshot finds states in columns alone, when there
+//! were many changes.
 
 use super::numbered::Numbered;
 use super::{ColumnId, ColumnarTable};
@@ -45,9 +46,8 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
             number, changed, ..
         } = &self.columns[column.0];
         let (rows, is_new) = (&self.rows[shard], changed[shard].last == Mark::NEVER);
-        let is_easy = is_new && rows.held(at::<H>(*number)).is_none();
         rows.is_open(*number)
-            || self.is_holding() && (is_easy || rows.has_earned()) && self.hold(column, shard)
+            || self.is_holding() && (is_new || rows.has_earned()) && self.hold(column, shard)
     }
 
     /// The rows of a shard hold a column from now on, if they can; whether they do.
@@ -61,15 +61,18 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         let is_free = !changed.is_counted && !changed.may_owe(self.owed[shard], now);
         let is_new = changed.last == Mark::NEVER;
         let (rows, columns) = (&mut self.rows[shard], &mut self.columns);
-        if !is_new || rows.held(at).is_some() {
+        let may_replace = |other: ColumnId| match columns[other.0].number <= number {
+            true => !is_new || rows.holds_most(at),
+            false => !is_new && rows.holds_few(at),
+        };
+        let may_hold = is_free && rows.held(at).is_none_or(may_replace);
+        if !is_new {
             rows.spend();
         }
-        let may_replace = |other: ColumnId| columns[other.0].number <= number || rows.holds_few(at);
-        if !is_free || !rows.held(at).is_none_or(may_replace) {
+        if !may_hold {
             return false;
         }
-        let states = let_go(rows, columns, shard, at, &self.blank);
-        rows.learn(states);
+        let_go(rows, columns, shard, at, &self.blank);
         if is_new {
             self.expect(column, shard);
         }
@@ -130,8 +133,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
     pub fn settle(&mut self, column: ColumnId, shard: usize) {
         if let Some(at) = self.held_at(column, shard) {
             let rows = &mut self.rows[shard];
-            let states = let_go(rows, &mut self.columns, shard, at, &self.blank);
-            rows.learn(states);
+            let_go(rows, &mut self.columns, shard, at, &self.blank);
         }
     }
 
@@ -205,24 +207,22 @@ pub(super) fn let_go_frozen<K: Key, S: Clone, const H: usize>(
     }
 }
 
-/// Moves what rows hold to the column that it is of; returns how many states that were.
+/// Moves what rows hold to the column that it is of, if there is one.
 fn let_go<K: Key, S: Clone, const H: usize>(
     rows: &mut Rows<K, S, H>,
     columns: &mut [Numbered<S>],
     shard: usize,
     at: usize,
     blank: &S,
-) -> usize {
+) {
     let Some(column) = rows.close(at) else {
-        return 0;
+        return;
     };
     let cells = &mut columns[column.0].shards[shard];
-    let (end, mut states) = (rows.end(), 0);
+    let end = rows.end();
     for row in rows.iter_mut() {
         if let Some(state) = row.let_go(at, blank) {
             cells.insert(row.number, state, end);
-            states += 1;
         }
     }
-    states
 }

@@ -77,7 +77,7 @@ impl<S: Clone> Numbered<S> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.shards.iter().all(|cells| cells.count() == 0)
+        self.shards.iter().all(Column::is_empty)
     }
 
     /// The rows of a shard that are still to be encoded, if any may be.

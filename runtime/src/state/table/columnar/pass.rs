@@ -104,12 +104,11 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         let (columns, blank) = (&self.columns, &self.blank);
         let coming = comes.map(|column| &columns[column.0].shards[shard]);
         let rows = &mut self.rows[shard];
-        let (mut dropped, mut arrived, before, end) = (0, 0, rows.len(), rows.end());
+        let (mut dropped, before, end) = (0, rows.len(), rows.end());
         rows.retain(|row| {
             let let_go = held.and_then(|at| row.let_go(at, blank));
             if let Some(state) = &let_go {
                 arriving.insert(row.number, state.clone(), end);
-                arrived += 1;
             }
             let comes = match held {
                 Some(_) => let_go.as_ref(),
@@ -153,7 +152,6 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         let gone = before - rows.len();
         if let (Some(column), Some(at)) = (comes, held) {
             rows.close(at);
-            rows.learn(arrived);
             self.columns[column.0].shards[shard] = arriving;
         }
         self.keys -= gone;

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::hash::KeyGroups;
 use crate::record::Key;
 use crate::state::codec::Codec;
+use crate::state::table::ledger::Filed;
 use crate::state::table::mark::{Mark, Owed};
 use crate::state::table::outbox::Outbox;
 use crate::state::table::rows::Rows;
@@ -79,14 +80,8 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> Snapshot
     }
 
     fn restore(&mut self, block: BlockView<'_>) -> Result<()> {
-        let mut bytes = block.payload;
-        while !bytes.is_empty() {
-            let entry = self
-                .ledger
-                .read_entry(block, &mut bytes, |(key, _): &(K, i64)| key)?;
-            let Some(((key, number), hash, state)) = entry else {
-                continue;
-            };
+        for Filed { under, hash, state } in self.ledger.read(block, |(key, _): &(K, i64)| key)? {
+            let (key, number) = under;
             // Restored entries count as changed, so that the first snapshot after a restore is whole.
             match (state, self.column(number)) {
                 (Some(state), _) => {
