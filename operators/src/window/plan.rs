@@ -269,7 +269,8 @@ impl<V: Data> Windowing<V> for Tumbling {
     }
 }
 
-/// Whether accumulators are so small, and own nothing, that they can lie with the key.
+/// Whether accumulators own nothing, and two of them with their key are no more than a cache line or so: then those of the newest
+/// slices lie with the key.
 const fn is_small<A>() -> bool {
     size_of::<A>() <= 16 && !std::mem::needs_drop::<A>()
 }

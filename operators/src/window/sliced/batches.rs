@@ -42,12 +42,12 @@ impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, 
                 None => Err(value),
             };
             if let Err(value) = added {
-                changes.count(next - *index);
+                changes.note(next - *index);
                 *index = next;
                 return Some((Record::new(time, (key, value)), hash));
             }
         }
-        changes.count(next - *index);
+        changes.note(next - *index);
         *index = next;
         None
     }
@@ -77,7 +77,7 @@ impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, 
                     self.table.prefetch(column, *place);
                 }
             }
-            self.table.changes().count(next.len());
+            self.table.changes().note(next.len());
             let rows_gone = self.table.rows_gone();
             for (place, record) in places[..next.len()].iter().zip(&mut records) {
                 at.set(index);

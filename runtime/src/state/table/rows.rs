@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 pub(super) struct Rows<K, S, const H: usize> {
     index: HashTable<Row<K, S, H>>,
     /// The columns that rows hold the states of, where those may be changed, by the low bits of their numbers.
-    pub open: [i64; H],
+    open: [i64; H],
     // Not in line: lookups need the above alone.
     about: Box<About<H>>,
     /// How many changes were made that would have been cheaper had rows held the column.
@@ -148,6 +148,11 @@ impl<K: Key, S: Clone, const H: usize> Rows<K, S, H> {
     #[inline]
     pub fn held(&self, at: usize) -> Option<ColumnId> {
         self.about.held[at]
+    }
+
+    /// Whether rows hold the states of a column.
+    pub fn hold(&self, column: ColumnId) -> bool {
+        self.about.held.contains(&Some(column))
     }
 
     /// They hold this one from now on, and its states may be changed.

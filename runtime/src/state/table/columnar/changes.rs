@@ -44,9 +44,16 @@ pub struct Changes<'a, K, S, const H: usize = 0> {
 }
 
 impl<K: Key, S: Clone, const H: usize> Changes<'_, K, S, H> {
-    /// Says how many changes were made, or tried.
-    pub fn count(&mut self, changes: usize) {
+    /// So many changes were made, or tried: by that the table judges whether to [hold](super::ColumnarTable::is_holding).
+    pub fn note(&mut self, changes: usize) {
         self.spread.changes += changes;
+    }
+
+    /// A column is about to be changed that the rows of a shard do not hold. Whether it is time to see to that.
+    #[inline]
+    fn earns(&mut self, shard: usize) -> bool {
+        self.spread.aside += 1;
+        self.rows[shard].earn()
     }
 
     /// Where the row of a key with this stable hash is.
@@ -96,8 +103,7 @@ impl<K: Key, S: Clone, const H: usize> Changes<'_, K, S, H> {
         with: W,
         change: impl FnOnce(&mut S, W),
     ) -> std::result::Result<(), W> {
-        self.spread.aside += 1;
-        match self.rows[shard].earn() {
+        match self.earns(shard) {
             true => Err(with),
             false => self.change_cell(number, key, hash, with, change),
         }
@@ -127,7 +133,7 @@ impl<K: Key, S: Clone, const H: usize> Changes<'_, K, S, H> {
         }
     }
 
-    /// The same for a key whose row is in this place, which is in the cache.
+    /// The same as [`change`](Self::change) for a key whose row is in this place.
     ///
     /// # Errors
     /// As [`change`](Self::change).
@@ -142,17 +148,12 @@ impl<K: Key, S: Clone, const H: usize> Changes<'_, K, S, H> {
         change: impl FnOnce(&mut S, W),
     ) -> std::result::Result<(), W> {
         let (recent, column) = self.recent[number as usize % RECENT];
-        if H > 0 && self.rows[usize::from(self.sharding.shard_at(hash))].is_open(number) {
+        let shard = usize::from(self.sharding.shard_at(hash));
+        if self.rows[shard].is_open(number) {
             return self.change(number, key, hash, with, change);
         }
-        if recent != number || place == Place::NONE {
+        if recent != number || place == Place::NONE || self.earns(shard) {
             return Err(with);
-        }
-        if H > 0 {
-            self.spread.aside += 1;
-            if self.rows[place.shard()].earn() {
-                return Err(with);
-            }
         }
         self.change_at(column, place.shard(), place.row(), with, change)
     }

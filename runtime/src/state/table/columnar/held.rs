@@ -23,11 +23,9 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
 
     /// Whether the rows of any shard hold a state in a column.
     pub(super) fn is_held(&self, column: ColumnId) -> bool {
-        let mut shards = self.rows.iter().enumerate();
-        shards.any(|(shard, rows)| {
-            let at = self.held_at(column, shard);
-            at.is_some_and(|at| rows.iter().any(|row| row.uses.holds(at)))
-        })
+        let at = at::<H>(self.columns[column.0].number);
+        let mut holding = self.rows.iter().filter(|rows| rows.hold(column));
+        holding.any(|rows| rows.iter().any(|row| row.uses.holds(at)))
     }
 
     /// Whether rows hold the states of columns that are opened: not if changes are spread over many columns.
@@ -137,7 +135,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         }
     }
 
-    /// They do not hold what may not be changed any more.
+    /// The rows of a shard do not hold any more what may not be changed, since a barrier.
     #[inline]
     pub(super) fn let_go_frozen(&mut self, shard: usize) {
         let_go_frozen(&mut self.rows[shard], &mut self.columns, shard, &self.blank);
@@ -190,7 +188,7 @@ impl Spread {
     }
 }
 
-/// Rows do not hold any more what may not be changed, since a barrier.
+/// See the method.
 #[inline]
 pub(super) fn let_go_frozen<K: Key, S: Clone, const H: usize>(
     rows: &mut Rows<K, S, H>,

@@ -185,6 +185,10 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
     pub fn close(&mut self, column: ColumnId) {
         let numbered = &mut self.columns[column.0];
         debug_assert!(numbered.is_empty(), "a column that is closed is empty");
+        debug_assert!(
+            self.rows.iter().all(|rows| !rows.hold(column)),
+            "a column that is closed is in its place"
+        );
         numbered.free.fill(Mark::OLD);
         numbered.changed.fill(Changed::NEVER);
         numbered.changed_in = Mark::OLD;

@@ -255,7 +255,7 @@ impl OneShard {
 
     /// Changes the states of so many keys in a column.
     fn change(&mut self, number: i64, keys: usize) {
-        self.table.changes().count(keys);
+        self.table.changes().note(keys);
         for key in &self.keys[..keys] {
             let text = Plain::new(number.to_string());
             change(&mut self.table, number, *key, |state| *state = text);
