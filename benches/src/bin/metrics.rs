@@ -6,7 +6,7 @@ use millstream_benches::common::options::Options;
 use millstream_benches::common::report::Report;
 use millstream_benches::common::text::text_file;
 use millstream_benches::common::throughput::ThroughputRun;
-use millstream_benches::common::window_events::KEYS;
+use millstream_benches::common::window_events::{KEYS, OUT_OF_ORDER_MS};
 use millstream_benches::product::metrics;
 use millstream_benches::twins::timely_windows::WindowsCase;
 use millstream_benches::twins::timely_wordcount::WordCountCase;
@@ -50,6 +50,7 @@ fn main() -> std::io::Result<ExitCode> {
         let case = WindowsCase {
             events,
             keys: KEYS,
+            out_of_order_ms: OUT_OF_ORDER_MS,
             workers,
         };
         let name = format!("windows-{workers}w");

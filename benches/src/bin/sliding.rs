@@ -5,7 +5,7 @@ use millstream_benches::common::contest::{Contender, take_turns};
 use millstream_benches::common::options::Options;
 use millstream_benches::common::report::Report;
 use millstream_benches::common::throughput::ThroughputRun;
-use millstream_benches::common::window_events::KEYS;
+use millstream_benches::common::window_events::{KEYS, OUT_OF_ORDER_MS};
 use millstream_benches::product;
 use millstream_benches::twins::timely_sliding::{self, SlidingCase};
 use millstream_benches::twins::timely_windows::WindowsCase;
@@ -23,15 +23,17 @@ fn main() -> std::io::Result<ExitCode> {
     let mut report = Report::open("sliding", &options)?;
     let events = if options.quick { 2_000_000 } else { 20_000_000 };
     let loads = [
-        (1, KEYS, ""),
-        (2, KEYS, ""),
-        (1, 1_000, "-1k-keys"),
-        (1, 100_000, "-100k-keys"),
+        (1, KEYS, OUT_OF_ORDER_MS, ""),
+        (2, KEYS, OUT_OF_ORDER_MS, ""),
+        (1, 1_000, OUT_OF_ORDER_MS, "-1k-keys"),
+        (1, 100_000, OUT_OF_ORDER_MS, "-100k-keys"),
+        (1, KEYS, 1_000, "-1s-behind"),
     ];
-    for (workers, keys, of_keys) in loads {
+    for (workers, keys, out_of_order_ms, of) in loads {
         let load = WindowsCase {
             events,
             keys,
+            out_of_order_ms,
             workers,
         };
         for (slide, slide_ms) in [("10s", 10_000), ("1s", 1_000), ("100ms", 100)] {
@@ -40,7 +42,7 @@ fn main() -> std::io::Result<ExitCode> {
                 size_ms: 10_000,
                 slide_ms,
             };
-            let name = format!("{workers}w-10s-by-{slide}{of_keys}");
+            let name = format!("{workers}w-10s-by-{slide}{of}");
             let results = take_turns(&CONTENDERS, &case, &name, &options);
             report.throughput(&name, events as f64 / 1e6, "M/s", &results)?;
         }

@@ -4,7 +4,7 @@ use millstream_benches::common::contest::{Contender, take_turns};
 use millstream_benches::common::options::Options;
 use millstream_benches::common::report::Report;
 use millstream_benches::common::throughput::ThroughputRun;
-use millstream_benches::common::window_events::KEYS;
+use millstream_benches::common::window_events::{KEYS, OUT_OF_ORDER_MS};
 use millstream_benches::product;
 use millstream_benches::twins::bare;
 use millstream_benches::twins::timely_windows::{self, WindowsCase};
@@ -30,6 +30,7 @@ fn main() -> std::io::Result<ExitCode> {
         let case = WindowsCase {
             events,
             keys: KEYS,
+            out_of_order_ms: OUT_OF_ORDER_MS,
             workers,
         };
         let name = format!("{workers}w");

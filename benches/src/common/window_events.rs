@@ -1,5 +1,5 @@
-//! The event stream of the window bench: events a microsecond apart, each with a time up to 100 ms
-//! behind its place in the stream. A pure function of the index, cheap enough (one multiply-fold)
+//! The event stream of the window bench: events a microsecond apart, each with a time up to 100 ms, or as
+//! much as one likes, behind its place in the stream. A pure function of the index, cheap enough (one multiply-fold)
 //! to sit inside every contender.
 
 use super::answer::draw;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Keys are drawn evenly from `0..KEYS`. They stand for arbitrary numbers: no contender may use
 /// them as an array index.
 pub const KEYS: u64 = 10_000;
-/// No event's time is further than this behind the place of any event before it.
+/// No event's time is further than this behind the place of any event before it, if nothing else is said.
 pub const OUT_OF_ORDER_MS: i64 = 100;
 /// The length of the tumbling windows, which are aligned to the epoch.
 pub const WINDOW_MS: i64 = 1_000;
@@ -30,17 +30,17 @@ pub struct Event {
 /// The event at place `index` of the stream.
 #[inline]
 pub fn event(index: u64) -> Event {
-    event_of(index, KEYS)
+    event_of(index, KEYS, OUT_OF_ORDER_MS)
 }
 
-/// The same with another number of keys.
+/// The same with another number of keys, and further out of order or less.
 #[inline]
-pub fn event_of(index: u64, keys: u64) -> Event {
+pub fn event_of(index: u64, keys: u64, out_of_order_ms: i64) -> Event {
     let hash = draw(index, SEED);
-    let jitter_ms = ((hash & 0xFFFF_FFFF) * (OUT_OF_ORDER_MS as u64 + 1)) >> 32;
+    let jitter_ms = ((hash & 0xFFFF_FFFF) * (out_of_order_ms as u64 + 1)) >> 32;
     Event {
         key: reduce(hash, keys),
-        time_ms: place_ms(index) + OUT_OF_ORDER_MS - jitter_ms as i64,
+        time_ms: place_ms(index) + out_of_order_ms - jitter_ms as i64,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Tally, spinning};
 use crate::common::answer::Answer;
 use crate::common::throughput::{ThroughputRun, timed};
-use crate::common::window_events::{Event, OUT_OF_ORDER_MS, WINDOW_MS, event_of};
+use crate::common::window_events::{Event, WINDOW_MS, event_of};
 use crate::twins::timely_sessions::GAP_MS;
 use crate::twins::timely_sliding::SlidingCase;
 use crate::twins::timely_windows::{WindowCount, WindowsCase};
@@ -182,7 +182,7 @@ fn run(
         let job = Job::new("windows");
         // A millisecond more than needed: an event at the very watermark would find the session that it touches
         // fired or not as it happens.
-        let strategy = WatermarkStrategy::bounded_out_of_orderness(ms(OUT_OF_ORDER_MS + 1));
+        let strategy = WatermarkStrategy::bounded_out_of_orderness(ms(case.out_of_order_ms + 1));
         let events = job
             .timed_source("events", Events(case), strategy)
             .map(|event: Event| (event.key, ()))
@@ -239,6 +239,7 @@ impl Source for Events {
             stride: self.0.workers as u64 * BUFFER,
             end: self.0.events,
             keys: self.0.keys,
+            out_of_order_ms: self.0.out_of_order_ms,
         }))
     }
 }
@@ -248,6 +249,7 @@ struct Reader {
     stride: u64,
     end: u64,
     keys: u64,
+    out_of_order_ms: i64,
 }
 
 impl SplitReader<Event> for Reader {
@@ -255,7 +257,7 @@ impl SplitReader<Event> for Reader {
         let until = self.end.min(self.next + BUFFER);
         batch.records.reserve(BUFFER as usize);
         for index in self.next..until {
-            let event = event_of(index, self.keys);
+            let event = event_of(index, self.keys, self.out_of_order_ms);
             batch.push(event.time_ms, event);
         }
         self.next += self.stride;

@@ -26,6 +26,8 @@ pub struct WindowsCase {
     pub events: u64,
     /// How many keys it has.
     pub keys: u64,
+    /// No event's time is further than this behind the place of any event before it.
+    pub out_of_order_ms: i64,
     /// Worker threads.
     pub workers: usize,
 }
@@ -92,7 +94,8 @@ fn events(scope: Scope<'_, u64>, case: WindowsCase) -> StreamVec<'_, u64, Event>
             for _ in 0..BUFFERS {
                 buffer.clear();
                 buffer.extend(
-                    (next..case.events.min(next + BUFFER)).map(|index| event_of(index, case.keys)),
+                    (next..case.events.min(next + BUFFER))
+                        .map(|index| event_of(index, case.keys, case.out_of_order_ms)),
                 );
                 session.give_container(&mut buffer);
                 next += stride;
