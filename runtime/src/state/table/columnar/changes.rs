@@ -53,7 +53,7 @@ impl<K: Key, S: Clone, const H: usize> Changes<'_, K, S, H> {
     #[inline]
     fn earns(&mut self, shard: usize) -> bool {
         self.spread.aside += 1;
-        self.rows[shard].earn()
+        !self.spread.is_paused() && self.rows[shard].earn()
     }
 
     /// Where the row of a key with this stable hash is.

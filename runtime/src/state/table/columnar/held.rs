@@ -31,7 +31,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
     /// Whether rows hold the states of columns that are opened: not if changes are spread over many columns.
     #[inline]
     pub fn is_holding(&self) -> bool {
-        H > 0 && self.spread.pause == 0
+        H > 0 && !self.spread.is_paused()
     }
 
     /// Whether the rows of a shard hold a column, to be changed; they do from now on, if that is likely to pay.
@@ -44,8 +44,14 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
             number, changed, ..
         } = &self.columns[column.0];
         let (rows, is_new) = (&self.rows[shard], changed[shard].last == Mark::NEVER);
-        rows.is_open(*number)
-            || self.is_holding() && (is_new || rows.has_earned()) && self.hold(column, shard)
+        match rows.is_open(*number) {
+            true if self.spread.is_paused() => {
+                self.let_go(shard); // not all shards at once, as the pause begins
+                false
+            }
+            true => true,
+            false => self.is_holding() && (is_new || rows.has_earned()) && self.hold(column, shard),
+        }
     }
 
     /// The rows of a shard hold a column from now on, if they can; whether they do.
@@ -165,8 +171,14 @@ impl Spread {
     /// The longest pause.
     const LONG: u32 = 64;
 
-    /// A column is opened. Whether it was found that holding does not pay.
-    pub fn judge(&mut self) -> bool {
+    /// Whether rows hold no columns for now.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        self.pause > 0
+    }
+
+    /// A column is opened.
+    pub fn judge(&mut self) {
         let is_wide = 4 * self.aside > self.changes;
         let is_known = self.opened >= Spread::BEFORE && self.changes >= Spread::FEW;
         (self.changes, self.aside) = (0, 0);
@@ -175,16 +187,12 @@ impl Spread {
             _ => 0,
         };
         self.pause = self.pause.saturating_sub(1);
-        if !is_known {
-            return false;
-        }
-        if is_wide {
+        if is_known && is_wide {
             self.last_pause = (2 * self.last_pause).clamp(4, Spread::LONG);
             (self.pause, self.opened) = (self.last_pause, 0);
-        } else {
+        } else if is_known {
             self.last_pause = 0;
         }
-        is_wide
     }
 }
 

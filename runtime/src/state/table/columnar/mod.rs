@@ -170,9 +170,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
             self.columns.push(Numbered::new());
             ColumnId(self.columns.len() - 1)
         });
-        if self.spread.judge() {
-            (0..SHARDS as usize).for_each(|shard| self.let_go(shard));
-        }
+        self.spread.judge();
         self.columns[column.0].number = number;
         self.by_number.insert(number, column);
         column
