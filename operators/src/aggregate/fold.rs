@@ -53,8 +53,8 @@ pub struct MergingFold<A, F, M> {
 }
 
 impl<A, F, M> MergingFold<A, F, M> {
-    /// Says how what an accumulator has taken in is taken out of it again, exactly: what sliding windows then do
-    /// with the slice that leaves ([`Aggregator::UNMERGES`]).
+    /// Says how another accumulator, which this one took in first, is taken out of it again, exactly. Sliding windows then do
+    /// so with the slice that leaves ([`Aggregator::UNMERGES`]), if there are others.
     pub fn unmerged_by<U: Fn(&mut A, &A)>(self, unmerge: U) -> UnmergingFold<A, F, M, U> {
         UnmergingFold {
             fold: self,

@@ -71,8 +71,8 @@ pub trait Aggregator<V>: Send + Sync + 'static {
     /// earlier one; sessions in any order.
     fn merge(&self, accumulator: &mut Self::Acc, other: Self::Acc);
 
-    /// Takes out of an accumulator what was merged into it before: exactly, as if it never had been. Called only
-    /// if it [can be](Self::UNMERGES).
+    /// Takes out of an accumulator what was merged into it before: exactly, as if it never had been. It is always what was merged
+    /// first of what is there, and never all of it. Called only if it [can be](Self::UNMERGES).
     fn unmerge(&self, accumulator: &mut Self::Acc, other: &Self::Acc) {
         let _ = (accumulator, other);
         unreachable!("an aggregator that unmerges says how");

@@ -12,8 +12,8 @@ impl<F> Reduce<F> {
         Reduce(reduce)
     }
 
-    /// Says how a value is taken out again that a combined one has in it, exactly: what sliding windows then do with the
-    /// slice that leaves ([`Aggregator::UNMERGES`]). Spark's inverse function.
+    /// Says how a value is taken out again: `inverse(reduce(a, b), a)` is `b`, exactly. Sliding windows then do so with the
+    /// slice that leaves ([`Aggregator::UNMERGES`]), if there are others. Spark's inverse function.
     pub fn unmerged_by<V, I: Fn(V, V) -> V>(self, inverse: I) -> UnmergingReduce<F, I> {
         UnmergingReduce {
             reduce: self,

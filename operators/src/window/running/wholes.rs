@@ -56,10 +56,10 @@ impl<A: Data> Wholes<A> {
     #[inline]
     pub fn remove<V, G: Aggregator<V, Acc = A>>(&mut self, row: u32, left: &A, aggregator: &G) {
         let Whole { whole, slices } = &mut self.rows[row as usize];
-        aggregator.unmerge(whole, left);
         *slices -= 1;
-        if *slices == 0 {
-            *whole = aggregator.create();
+        match *slices {
+            0 => *whole = aggregator.create(),
+            _ => aggregator.unmerge(whole, left),
         }
     }
 

@@ -94,7 +94,7 @@ impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, 
         let columns: Vec<Slice> = self.table.columns(i64::MIN..until).collect();
         for (slice, column) in columns {
             for shard in 0..SHARDS as usize {
-                let cells = self.table.cells(column, shard);
+                let cells = self.table.cells(column, shard); // rows hold nothing after a restore
                 let keys = self.table.keys_of(shard);
                 let within = keys.filter(|(_, row)| cells.get(*row).is_some());
                 let keys: Vec<K> = within.map(|(key, _)| key.clone()).collect();

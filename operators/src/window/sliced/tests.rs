@@ -221,6 +221,20 @@ fn check<G: Aggregator<u64, Out = u64>, const H: usize>(aggregator: fn() -> G, s
     }
 }
 
+/// What has no neutral element cannot be taken out of itself.
+#[test]
+fn the_last_slice_of_a_key_is_not_taken_out() {
+    let sum = Reduce::new(|a: u64, b: u64| a + b).unmerged_by(|whole, part| {
+        assert!(whole > part);
+        whole - part
+    });
+    let (mut windows, _) = harness(Slicing::sliding(20, 10, 0), 0, sum);
+    windows.batch([(5, (1, 3)), (15, (1, 4)), (55, (1, 5))]);
+    windows.end();
+    let sums = windows.take_values().into_iter().map(|sum| sum.value);
+    assert_eq!(sums.collect::<Vec<_>>(), [3, 7, 4, 5, 5]);
+}
+
 /// What a restore rebuilds must merge in the same order as what it replaces.
 #[test]
 fn results_do_not_depend_on_restarts_when_the_order_of_values_matters() {

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 /// See the module's documentation.
 pub(super) struct Rows<K, S, const H: usize> {
     index: HashTable<Row<K, S, H>>,
-    /// The columns that rows hold the states of, where those may be changed, by the low bits of their numbers.
+    /// The numbers of the columns that rows hold, where their states may be changed, by the low bits.
     open: [i64; H],
     // Not in line: lookups need the above alone.
     about: Box<About<H>>,
@@ -94,7 +94,7 @@ pub(super) fn at<const H: usize>(number: i64) -> usize {
     number as usize % H.max(1)
 }
 
-/// No column's number has these low bits.
+/// In each place a number that belongs in another.
 fn none_open<const H: usize>() -> [i64; H] {
     std::array::from_fn(|at| at as i64 + 1)
 }
@@ -138,7 +138,7 @@ impl<K: Key, S: Clone, const H: usize> Rows<K, S, H> {
         self.index.find_mut(hash, |row| is(&row.key))
     }
 
-    /// The same for changing.
+    /// All rows, for changing.
     #[inline]
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Row<K, S, H>> {
         self.index.iter_mut()
@@ -148,11 +148,6 @@ impl<K: Key, S: Clone, const H: usize> Rows<K, S, H> {
     #[inline]
     pub fn held(&self, at: usize) -> Option<ColumnId> {
         self.about.held[at]
-    }
-
-    /// Whether rows hold the states of a column.
-    pub fn hold(&self, column: ColumnId) -> bool {
-        self.about.held.contains(&Some(column))
     }
 
     /// They hold this one from now on, and its states may be changed.
@@ -225,7 +220,7 @@ impl<K: Key, S: Clone, const H: usize> Rows<K, S, H> {
         keys
     }
 
-    /// A row for a key that has none; it has no state yet. Returns its number.
+    /// A row for a key that has none; it has no state yet.
     #[inline(never)]
     pub fn add(&mut self, key: K, hash: u64, blank: &S) -> &mut Row<K, S, H> {
         let About { end, free, .. } = &mut *self.about;

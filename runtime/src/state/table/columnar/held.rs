@@ -1,10 +1,12 @@
 //! Columns whose states lie in the rows themselves, where a change finds them with the key.
 //!
 //! Those are the newest, in which nearly all changes are. Rows hold a column from its first state on, until it is
-//! counted: then its states move to its own place, as one goes over the rows anyway. Where that means to go over the rows
-//! for this alone, it is done when it is likely to pay: for a column that takes the place of an earlier one in
-//! which most rows have a state; and, after a barrier, as a snapshot finds states in columns alone, when there
-//! were many changes.
+//! counted: then its states move to its own place, as one goes over the rows anyway. At a barrier they are closed, and move
+//! before anything is encoded or changed, as a snapshot finds states in columns alone.
+//!
+//! Where rows are gone over to hold a column, that has to be likely to pay: it takes the place of an earlier one in which most rows
+//! have a state, or there were many changes aside of what is held. And where changes are spread over more columns than rows
+//! hold, they hold none ([`Spread`]).
 
 use super::numbered::Numbered;
 use super::{ColumnId, ColumnarTable};
@@ -23,9 +25,11 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
 
     /// Whether the rows of any shard hold a state in a column.
     pub(super) fn is_held(&self, column: ColumnId) -> bool {
-        let at = at::<H>(self.columns[column.0].number);
-        let mut holding = self.rows.iter().filter(|rows| rows.hold(column));
-        holding.any(|rows| rows.iter().any(|row| row.uses.holds(at)))
+        let mut shards = self.rows.iter().enumerate();
+        shards.any(|(shard, rows)| {
+            let at = self.held_at(column, shard);
+            at.is_some_and(|at| rows.iter().any(|row| row.uses.holds(at)))
+        })
     }
 
     /// Whether rows hold the states of columns that are opened: not if changes are spread over many columns.
@@ -34,9 +38,9 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         H > 0 && !self.spread.is_paused()
     }
 
-    /// Whether the rows of a shard hold a column, to be changed; they do from now on, if that is likely to pay.
+    /// The rows of a shard hold a column from now on, to be changed, if that is likely to pay; whether they do.
     #[inline]
-    pub(super) fn holds(&mut self, column: ColumnId, shard: usize) -> bool {
+    pub(super) fn try_hold(&mut self, column: ColumnId, shard: usize) -> bool {
         if H == 0 {
             return false;
         }
@@ -54,9 +58,10 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         }
     }
 
-    /// The rows of a shard hold a column from now on, if they can; whether they do.
+    /// The same, if they can.
     #[inline(never)]
     fn hold(&mut self, column: ColumnId, shard: usize) -> bool {
+        self.let_go_frozen(shard);
         let Numbered {
             number, changed, ..
         } = &self.columns[column.0];
@@ -148,7 +153,8 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
     }
 }
 
-/// Over how many columns changes are spread: whether rows hold those that most changes are in.
+/// Over how many columns changes are spread: whether rows hold those that most changes are in. Where barriers come with nearly
+/// each column they do not either.
 #[derive(Default)]
 pub(super) struct Spread {
     /// How many changes were made since the last column was opened.
@@ -167,7 +173,7 @@ impl Spread {
     /// Columns that were opened before rows held any are changed for some time yet.
     const BEFORE: u32 = 3;
     /// Fewer changes say nothing.
-    const FEW: usize = 1_000;
+    const FEW: usize = 4_096;
     /// The longest pause.
     const LONG: u32 = 64;
 

@@ -31,8 +31,8 @@ pub struct ColumnId(usize);
 /// A state for each key and number, where a number is that of a slice of time, say: it comes, most keys have a state under it,
 /// it goes as a whole, and keys are looked at one after the other. So a key has a row, found once whatever the number, and
 /// states lie in arrays by row, one for each number; where few keys have a state, in hash tables ([`Column`]). Where nearly all
-/// changes are in the newest columns, the rows themselves can hold the states of `H` of them (not of one): that is
-/// worth it for states that are small and own nothing.
+/// changes are in the newest columns, the rows themselves can hold the states of `H` of them, whose numbers differ in
+/// their remainders by `H` (not of one): that is worth it for states that are small and own nothing.
 ///
 /// Rows are numbered within each of the [`SHARDS`] shards. The number of a row is the key's until its last state goes; what can be computed from the states may
 /// be kept beside the table, by the same numbers.
@@ -181,12 +181,15 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
     /// # Panics
     /// When it is not open.
     pub fn close(&mut self, column: ColumnId) {
-        let numbered = &mut self.columns[column.0];
-        debug_assert!(numbered.is_empty(), "a column that is closed is empty");
         debug_assert!(
-            self.rows.iter().all(|rows| !rows.hold(column)),
+            self.is_column_empty(column),
+            "a column that is closed is empty"
+        );
+        debug_assert!(
+            (0..SHARDS as usize).all(|shard| self.held_at(column, shard).is_none()),
             "a column that is closed is in its place"
         );
+        let numbered = &mut self.columns[column.0];
         numbered.free.fill(Mark::OLD);
         numbered.changed.fill(Changed::NEVER);
         numbered.changed_in = Mark::OLD;
@@ -227,7 +230,7 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
     #[inline(never)]
     pub fn touch_or_insert(&mut self, column: ColumnId, key: &K, hash: u64) -> &mut S {
         let at = self.shard_at(hash);
-        if self.holds(column, at) {
+        if self.try_hold(column, at) {
             return self.touch_held(column, at, key, hash);
         }
         let row = self.make_way(column, key, hash);

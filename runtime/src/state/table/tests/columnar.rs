@@ -319,15 +319,23 @@ fn rows_hold_nothing_across_a_barrier() {
 /// and then.
 #[test]
 fn rows_hold_nothing_while_changes_are_spread() {
-    let mut shard = OneShard::new(100);
+    let mut shard = OneShard::new(500);
     let mut held = 0;
     for number in 0..200 {
-        (number..number + 10).for_each(|number| shard.change(number, 100));
+        (number..number + 10).for_each(|number| shard.change(number, 500));
         held += usize::from(shard.table.is_holding());
+    }
+    // Changes of large tables take the short way nevertheless.
+    assert!(!shard.table.is_holding());
+    for key in shard.keys.repeat(20) {
+        let mut changes = shard.table.changes();
+        let (hash, place) = (stable_hash(&key), changes.place(&key, stable_hash(&key)));
+        let changed = changes.change_in(205, &key, hash, place, (), |_, ()| {});
+        assert!(changed.is_ok());
     }
     assert!((5..40).contains(&held), "held in {held} of 200");
     for number in 200..300 {
-        (0..10).for_each(|_| shard.change(number, 100));
+        (0..10).for_each(|_| shard.change(number, 500));
     }
     assert!(shard.table.is_holding() && shard.held() == [298, 299]);
 }
