@@ -39,7 +39,7 @@ const SLICES: &str = "slices";
 /// Their schema version: the first had all slices of a key in one.
 const SLICES_VERSION: u32 = 2;
 
-/// Sliding or cumulating windows over slices; see the module's documentation.
+/// Sliding or cumulating windows over slices; see the module's documentation. The rows of the table hold `H` slices.
 pub(crate) struct SlicedOperator<K, V, G: Aggregator<V>, const H: usize> {
     slicing: Slicing,
     finder: Finder,
