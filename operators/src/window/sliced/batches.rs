@@ -62,16 +62,17 @@ impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, 
         out: &mut Output<Windowed<K, G::Out>>,
         at: &Position<'_>,
     ) -> UserResult {
-        let mut places = [Place::NONE; LOOKUPS];
+        let mut found = [(0, Place::NONE); LOOKUPS];
         let mut records = records.into_iter();
         let mut index = 0;
         while !records.as_slice().is_empty() {
             let next = &records.as_slice()[..records.len().min(LOOKUPS)];
             let changes = self.table.changes();
-            for (place, Record { value, .. }) in places.iter_mut().zip(next) {
-                *place = changes.place(&value.0, stable_hash(&value.0));
+            for (found, Record { value, .. }) in found.iter_mut().zip(next) {
+                let hash = stable_hash(&value.0);
+                *found = (hash, changes.place(&value.0, hash));
             }
-            for (place, Record { time, .. }) in places.iter().zip(next) {
+            for ((_, place), Record { time, .. }) in found.iter().zip(next) {
                 let slice = self.plain_slice(*time);
                 if let Some(column) = slice.and_then(|slice| self.table.column(slice)) {
                     self.table.prefetch(column, *place);
@@ -79,12 +80,11 @@ impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, 
             }
             self.table.changes().note(next.len());
             let rows_gone = self.table.rows_gone();
-            for (place, record) in places[..next.len()].iter().zip(&mut records) {
+            for ((hash, place), record) in found[..next.len()].iter().zip(&mut records) {
                 at.set(index);
                 index += 1;
-                if let Err(record) = self.add_in(*place, record) {
-                    let hash = stable_hash(&record.value.0);
-                    self.add(record, hash, context, out)?;
+                if let Err(record) = self.add_in(*place, record, *hash) {
+                    self.add(record, *hash, context, out)?;
                     if self.table.rows_gone() != rows_gone {
                         break; // a place may be another's by now
                     }
@@ -100,6 +100,7 @@ impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, 
         &mut self,
         place: Place,
         record: Record<(K, V)>,
+        hash: u64,
     ) -> Result<(), Record<(K, V)>> {
         let time = record.time;
         let slice = self.plain_slice(time);
@@ -108,7 +109,6 @@ impl<K: Key, V: Data, G: Aggregator<V>, const H: usize> SlicedOperator<K, V, G, 
         };
         let ((key, value), aggregator) = (record.value, &*self.aggregator);
         let add = |accumulator: &mut G::Acc, value| aggregator.add_at(accumulator, value, time);
-        let hash = stable_hash(&key);
         let added = (self.table.changes()).change_in(slice, &key, hash, place, value, add);
         added.map_err(|value| Record::new(time, (key, value)))
     }

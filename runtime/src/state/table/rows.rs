@@ -4,6 +4,7 @@ use super::columnar::ColumnId;
 use crate::hash::stable_hash;
 use crate::record::Key;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 /// See the module's documentation.
 pub(super) struct Rows<K, S, const H: usize> {
@@ -220,9 +221,14 @@ impl<K: Key, S: Clone, const H: usize> Rows<K, S, H> {
         keys
     }
 
-    /// A row for a key that has none; it has no state yet.
+    /// The row of a key with this hash, and whether it is a new one, which has no state yet.
     #[inline(never)]
-    pub fn add(&mut self, key: K, hash: u64, blank: &S) -> &mut Row<K, S, H> {
+    pub fn find_or_add(&mut self, key: &K, hash: u64, blank: &S) -> (&mut Row<K, S, H>, bool) {
+        let hash_of = |row: &Row<K, S, H>| stable_hash(&row.key);
+        let absent = match self.index.entry(hash, |row| row.key == *key, hash_of) {
+            Entry::Occupied(found) => return (found.into_mut(), false),
+            Entry::Vacant(absent) => absent,
+        };
         let About { end, free, .. } = &mut *self.about;
         let number = free.pop().unwrap_or_else(|| {
             *end += 1;
@@ -231,11 +237,10 @@ impl<K: Key, S: Clone, const H: usize> Rows<K, S, H> {
         let row = Row {
             number,
             uses: Uses::default(),
-            key,
+            key: key.clone(),
             held: std::array::from_fn(|_| blank.clone()),
         };
-        let hash_of = |row: &Row<K, S, H>| stable_hash(&row.key);
-        self.index.insert_unique(hash, row, hash_of).into_mut()
+        (absent.insert(row).into_mut(), true)
     }
 
     /// Removes the row with this number, of a key with this hash.

@@ -34,7 +34,7 @@ impl Place {
 }
 
 /// Changes states of a [`ColumnarTable`](super::ColumnarTable) one after the other.
-pub struct Changes<'a, K, S, const H: usize = 0> {
+pub struct Changes<'a, K, S, const H: usize> {
     pub(super) rows: &'a mut [Rows<K, S, H>; SHARDS as usize],
     pub(super) columns: &'a mut [Numbered<S>],
     pub(super) recent: &'a [(i64, ColumnId); RECENT],

@@ -109,17 +109,8 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         hash: u64,
     ) -> &mut S {
         let at = at::<H>(self.columns[column.0].number);
-        let rows = &mut self.rows[shard];
-        let row = match rows.find(hash, |other| other == key) {
-            Some(_) => rows.find_mut(hash, |other| other == key),
-            None => {
-                self.keys += 1;
-                Some(rows.add(key.clone(), hash, &self.blank))
-            }
-        };
-        let Some(row) = row else {
-            unreachable!("it was found just now");
-        };
+        let (row, is_new) = self.rows[shard].find_or_add(key, hash, &self.blank);
+        self.keys += usize::from(is_new);
         row.uses.hold(at);
         &mut row.held[at]
     }

@@ -259,13 +259,9 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
             self.expect(column, at);
         }
         let rows = &mut self.rows[at];
-        let row = match rows.find(hash, |other| other == key) {
-            Some(row) => row.number,
-            None => {
-                self.keys += 1;
-                rows.add(key.clone(), hash, &self.blank).number
-            }
-        };
+        let (row, is_new) = rows.find_or_add(key, hash, &self.blank);
+        let row = row.number;
+        self.keys += usize::from(is_new);
         let numbered = &mut self.columns[column.0];
         let Ledger { codec, outbox, .. } = &mut self.ledger;
         numbered.note_change(shard, row, key, self.owed[at], codec, outbox);

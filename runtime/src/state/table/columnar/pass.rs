@@ -53,11 +53,6 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
         self.columns[column.0].changed[shard].last != Mark::NEVER
     }
 
-    /// Whether rows count their states in a column.
-    pub fn is_counted(&self, column: ColumnId, shard: usize) -> bool {
-        self.columns[column.0].changed[shard].is_counted
-    }
-
     /// Rows count their states in a column from now on. Columns are to be counted in order, before they are dropped: until
     /// then adding to them is cheaper.
     pub fn count(&mut self, column: ColumnId, shard: usize) {
@@ -85,15 +80,10 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
             self.settle(column, shard);
         }
         let held = comes.and_then(|column| self.held_at(column, shard));
-        let (mut uncounted, mut was_counted) = (SmallVec::<[ColumnId; 4]>::new(), false);
-        if let Some(column) = leaves
-            && drops
-        {
-            self.encode_rest(column, shard);
-            uncounted = self.uncounted(shard);
-            was_counted = self.columns[column.0].changed[shard].is_counted;
-            uncounted.retain(|other| *other != column);
-        }
+        let dropping = leaves.filter(|_| drops);
+        let (was_counted, uncounted) = dropping
+            .map(|column| self.before_drop(column, shard))
+            .unwrap_or_default();
         let mut leaving =
             leaves.map(|column| std::mem::take(&mut self.columns[column.0].shards[shard]));
         // States that rows hold go to their column as it comes.
@@ -169,6 +159,15 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> ColumnarTable<K, S
             }
             numbered.shards[shard] = cells;
         }
+    }
+
+    /// A column is about to be dropped in a shard, of which nothing is owed then. Whether rows count it, and which others
+    /// they do not.
+    fn before_drop(&mut self, column: ColumnId, shard: usize) -> (bool, SmallVec<[ColumnId; 4]>) {
+        self.encode_rest(column, shard);
+        let mut uncounted = self.uncounted(shard);
+        uncounted.retain(|other| *other != column);
+        (self.columns[column.0].changed[shard].is_counted, uncounted)
     }
 
     /// Encodes what is owed of a column in a shard.

@@ -93,8 +93,8 @@ impl<K: Key, S: Clone + 'static, C: Codec<S>, const H: usize> Snapshot
                     }
                 }
                 (None, Some(column)) => {
-                    self.remove(column, &key, hash);
-                    if self.is_column_empty(column) {
+                    let removed = self.remove(column, &key, hash);
+                    if removed.is_some() && self.is_column_empty(column) {
                         self.close(column);
                     }
                 }
